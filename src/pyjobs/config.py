@@ -1,0 +1,311 @@
+"""
+The settings: one frozen model with its defaults, units and explanations in one place.
+
+flag > `PYJOBS_X` > the specification's bare name > `pyjobs.toml` > default, resolved once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pyjobs.errors import BadSetting
+
+__all__ = ["FILE_NAME", "Origin", "Settings", "default_zone_name", "find_home", "load"]
+
+FILE_NAME = "pyjobs.toml"
+_DURATION = re.compile(r"(\d+)\s*(s|m|h|d|seconds?|minutes?|hours?|days?)?", re.IGNORECASE)
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_BYTES = re.compile(r"(\d+)\s*(b|k|kib|m|mib|g|gib)?", re.IGNORECASE)
+_BYTE_UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+#: Names that a value of which must never be shown.
+_SECRET = re.compile(r"password|secret|token|webhook", re.IGNORECASE)
+
+
+def _setting(default: Any, doc: str, *, unit: str = "", low: int = 0, bare: bool = True, secret: bool = False) -> Any:
+    """A field: `unit` is s (durations), B (sizes), n (numbers) or empty; `bare` takes the unprefixed variable too."""
+    metadata = {"doc": doc, "unit": unit, "low": low, "bare": bare, "secret": secret}
+    if default is dict:
+        return field(default_factory=dict, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All settings of one home. Relative paths are relative to `home`."""
+
+    home: Path
+
+    database_url: str = _setting("sqlite:///./data/jobs.db", "where the store is", secret=True)
+    host: str = _setting("127.0.0.1", "address that the API listens on")
+    port: int = _setting(8000, "port that the API listens on; 0 takes a free one", unit="n")
+    timezone: str = _setting("", "IANA zone of jobs without one and of times shown; empty: the system's")
+    lang: str = _setting("", "language of messages, en or zh; empty: from LANG", bare=False)
+    max_concurrent_jobs: int = _setting(10, "runs at once; what is due beyond that waits, visibly", unit="n", low=1)
+    job_timeout: int = _setting(300, "time-out of one attempt where the job says nothing; 0: none", unit="s")
+    run_output_bytes: int = _setting(65536, "head and tail of each stream that are kept in the row", unit="B", low=1024)
+    spool_max_bytes: int = _setting(10 << 20, "what the file of one stream may hold", unit="B", low=4096)
+    http_response_max_bytes: int = _setting(65536, "how much of an answer's body an HTTP run records", unit="B")
+    http_deny_networks: str = _setting(
+        "169.254.0.0/16,fe80::/10", "networks that HTTP runs may not reach; pyjobs' own API is refused in any case"
+    )
+    drain: int = _setting(25, "how long a stop waits for short work", unit="s", bare=False)
+    on_stop: str = _setting("leave", "what a stop does with work that is still running: leave or kill", bare=False)
+    functions_dir: str = _setting("functions", "where user functions are")
+    files_dir: str = _setting("files", "the only folder that the built-in File function may touch")
+    import_timeout: int = _setting(
+        10, "how long one file of user functions may take to import", unit="s", low=1, bare=False
+    )
+    log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
+    log_file: str = _setting("logs/pyjobs.log", "the system log")
+    smtp_host: str = _setting("", "mail server of the built-in Email function")
+    smtp_port: int = _setting(25, "its port", unit="n", low=1)
+    smtp_user: str = _setting("", "its user; empty: no login")
+    smtp_password: str = _setting("", "its password", secret=True)
+    smtp_from: str = _setting("", "sender of mails")
+    smtp_tls: str = _setting("starttls", "starttls, ssl or none")
+    sms_webhook: str = _setting("", "address that the built-in SMS function posts to", secret=True)
+    #: name -> URL of databases that the built-in Database function may use.
+    databases: Mapping[str, str] = _setting(dict, "named connections of the built-in Database function", secret=True)
+
+    def path(self, value: str) -> Path:
+        """A path setting as an absolute path."""
+        return self.home / Path(value).expanduser()
+
+    @property
+    def run_dir(self) -> Path:
+        """Sockets, locks, kept exit statuses."""
+        return self.home / "run"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Output of runs, as the kernel wrote it."""
+        return self.home / "data" / "spool"
+
+    @property
+    def database_path(self) -> Path:
+        """
+        The SQLite file.
+
+        Raises:
+            BadSetting: `database_url` is none that this version serves.
+        """
+        match = re.fullmatch(r"sqlite:///(.+)", self.database_url)
+        if not match:
+            scheme = self.database_url.partition("://")[0]
+            raise BadSetting(
+                "database_url",
+                f"`{scheme}` is not served by this version",
+                f"本版本不支持 `{scheme}`",
+                hint="write `sqlite:///./data/jobs.db`, or `sqlite:////absolute/path.db`",
+            )
+        return self.path(match[1])
+
+    @property
+    def zone_name(self) -> str:
+        """The configured zone, or the system's."""
+        return self.timezone or default_zone_name()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a setting's value came from: `default`, a variable or a file."""
+
+    value: Any
+    source: str
+    secret: bool
+
+
+def find_home(environ: Mapping[str, str], cwd: Path) -> Path:
+    """`PYJOBS_HOME`, else `cwd` when it is a home, else the user's data directory."""
+    named = environ.get("PYJOBS_HOME")
+    if named:
+        return (cwd / Path(named).expanduser()).absolute()
+    if (cwd / FILE_NAME).exists() or (cwd / "data" / "jobs.db").exists():
+        return cwd.absolute()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("pyjobs"))
+
+
+def load(
+    home: Path, environ: Mapping[str, str], flags: Mapping[str, Any] | None = None
+) -> tuple[Settings, dict[str, Origin]]:
+    """
+    The settings of a home, and where each came from.
+
+    Raises:
+        BadSetting: a value or a key is wrong; the message names the variable or the file.
+    """
+    path = home / FILE_NAME
+    in_file = _read(path)
+    values: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    for about in fields(Settings):
+        if about.name == "home":
+            continue
+        variables = [f"PYJOBS_{about.name.upper()}", *([about.name.upper()] if about.metadata["bare"] else [])]
+        raw, source = _find(about.name, variables, environ, flags or {}, in_file)
+        source = str(path) if source == "file" else source
+        value = _default(about) if source == "default" else _convert(about, raw, source)
+        values[about.name] = value
+        origins[about.name] = Origin(value, source, about.metadata["secret"])
+    settings = Settings(home=home, **values)
+    _check(settings, origins)
+    return settings, origins
+
+
+def default_zone_name() -> str:
+    """The IANA name of the system's zone; `UTC` where it has none."""
+    named = os.environ.get("TZ", "").lstrip(":")
+    candidates = [named] if named and not named.startswith("/") else []
+    with contextlib.suppress(OSError):
+        candidates.append(str(Path("/etc/localtime").readlink()).partition("zoneinfo/")[2])
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        candidates.append(Path("/etc/timezone").read_text(encoding="ascii").strip())
+    for name in filter(None, candidates):
+        try:
+            ZoneInfo(name)
+        except (ValueError, OSError):
+            continue
+        return name
+    return "UTC"
+
+
+def _default(about: Any) -> Any:
+    return {} if about.name == "databases" else about.default
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return {}
+    except OSError as exc:
+        raise BadSetting(str(path), f"cannot be read: {exc.strerror}", f"无法读取：{exc.strerror}") from exc
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        values = {str(k).lower(): v for k, v in tomllib.loads(content.decode("utf-8")).items()}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise BadSetting(str(path), f"is not TOML: {exc}", f"不是有效的 TOML：{exc}") from exc
+    known = [about.name for about in fields(Settings) if about.name != "home"]
+    for name in values:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            meant = f"; did you mean `{near[0]}`?" if near else ""
+            raise BadSetting(
+                str(path),
+                f"unknown setting `{name}`{meant}",
+                f"未知配置项 `{name}`{meant}",
+                hint="see `pyjobs config show`",
+            )
+    return values
+
+
+def _find(
+    name: str,
+    variables: Sequence[str],
+    environ: Mapping[str, str],
+    flags: Mapping[str, Any],
+    in_file: Mapping[str, Any],
+) -> tuple[Any, str]:
+    """(what was said, by whom): a flag, a variable, a variable that names a file, the settings' file, or nobody."""
+    if flags.get(name) is not None:
+        return flags[name], "flag"
+    for variable in variables:
+        if environ.get(variable):
+            return environ[variable], variable
+        named_file = environ.get(f"{variable}_FILE")
+        if named_file:
+            try:
+                return Path(named_file).read_text(encoding="utf-8").strip(), f"{variable}_FILE"
+            except OSError as exc:
+                raise BadSetting(f"{variable}_FILE", f"`{named_file}` cannot be read: {exc.strerror}") from exc
+    if name in in_file:
+        return in_file[name], "file"
+    return None, "default"
+
+
+def _convert(about: Any, raw: Any, source: str) -> Any:
+    unit, low = about.metadata["unit"], about.metadata["low"]
+    if about.name == "databases":
+        if not isinstance(raw, Mapping) or not all(isinstance(v, str) for v in raw.values()):
+            raise BadSetting(source, "`databases` is a table of names and addresses", "`databases` 应为名称与地址的表")
+        return dict(raw)
+    if not unit:
+        if not isinstance(raw, str):
+            raise BadSetting(
+                source, f"`{about.name}` is a text, not `{raw}`", f"`{about.name}` 应为文本，而不是 `{raw}`"
+            )
+        return raw
+    pattern, units = (_BYTES, _BYTE_UNITS) if unit == "B" else (_DURATION, _UNITS)
+    match = pattern.fullmatch(str(raw).strip()) if not isinstance(raw, (bool, float)) else None
+    if match and (unit != "n" or not match[2]):
+        number = int(match[1]) * units[(match[2] or next(iter(units)))[0].lower()]
+        if number >= low:
+            return number
+    example = {"s": "`90`, `90s` or `5m`", "B": "`65536` or `64k`", "n": "`10`"}[unit]
+    raise BadSetting(
+        source,
+        f"`{raw}` is not usable for `{about.name}`: a number not below {low}, such as {example}",
+        f"`{raw}` 不能用于 `{about.name}`：应为不小于 {low} 的数，如 {example}",
+    )
+
+
+def _check(settings: Settings, origins: Mapping[str, Origin]) -> None:
+    choices = {
+        "on_stop": ("leave", "kill"),
+        "lang": ("", "en", "zh"),
+        "smtp_tls": ("starttls", "ssl", "none"),
+        "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+    }
+    for name, allowed in choices.items():
+        value = getattr(settings, name)
+        if value not in allowed:
+            known = ", ".join(filter(None, allowed))
+            raise BadSetting(
+                origins[name].source,
+                f"`{value}` is not usable for `{name}`: one of {known}",
+                f"`{value}` 不能用于 `{name}`，可用：{known}",
+            )
+    if origins["http_deny_networks"].source != "default":
+        _check_networks(settings.http_deny_networks, origins["http_deny_networks"].source)
+    if settings.port > 65535:
+        raise BadSetting(
+            origins["port"].source,
+            f"`{settings.port}` is not a port: 0 to 65535",
+            f"`{settings.port}` 不是有效端口：0 到 65535",
+        )
+    if settings.timezone:
+        try:
+            ZoneInfo(settings.timezone)
+        except (ValueError, OSError) as exc:
+            raise BadSetting(
+                origins["timezone"].source,
+                f"there is no time zone `{settings.timezone}`",
+                f"不存在时区 `{settings.timezone}`",
+            ) from exc
+
+
+def _check_networks(text: str, source: str) -> None:
+    import ipaddress
+
+    piece = ""
+    try:
+        for piece in filter(None, map(str.strip, text.split(","))):
+            ipaddress.ip_network(piece, strict=False)
+    except ValueError as exc:
+        raise BadSetting(
+            source, f"`{piece}` is not a network, such as `10.0.0.0/8`", f"`{piece}` 不是有效的网段，例如 `10.0.0.0/8`"
+        ) from exc

@@ -1,0 +1,375 @@
+"""What the service and the runner need from outside, as protocols. Implementations do not know one another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from pyjobs.commandtext import Spec
+from pyjobs.jobs import Job, Run, RunState, Source
+
+__all__ = [
+    "Attempt",
+    "Catalogue",
+    "Claimed",
+    "End",
+    "Executor",
+    "FunctionInfo",
+    "JobQuery",
+    "Launch",
+    "Nudge",
+    "Outcome",
+    "Output",
+    "Page",
+    "ReloadReport",
+    "RunQuery",
+    "Spooled",
+    "Start",
+    "Store",
+]
+
+
+# --- executors -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """One attempt that is to be made now."""
+
+    exec_id: str
+    job_id: int | None
+    job_name: str
+    attempt: int
+    spec: Spec
+    scheduled_ms: int | None
+    #: Seconds from the start to the time-out; 0 is no limit.
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one attempt ended. Its output is not here: every executor writes it to the run's spool files."""
+
+    success: bool
+    exit_code: int | None = None
+    #: The signal that ended the process, if one did.
+    signal: int | None = None
+    #: Why it is no success, for people; never empty then.
+    error: str = ""
+    #: Nobody can know how it ended.
+    lost: bool = False
+
+
+class Spooled(NamedTuple):
+    """Output of a run as its row keeps it: stdout, then stderr from character `stderr_at`."""
+
+    output: str
+    stderr_at: int
+    #: Whether the row holds all of it, so that the files are not needed any more.
+    whole: bool
+
+
+class Attempt(Protocol):
+    """Something that was started and will end."""
+
+    @property
+    def pid(self) -> int | None:
+        """The process, where the attempt is one."""
+
+    @property
+    def pid_start(self) -> int | None:
+        """Start time of that process in clock ticks since boot."""
+
+    def fileno(self) -> int:
+        """A descriptor that becomes readable when the attempt ended; -1 where the system has none."""
+
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while it runs. May be asked again: nothing is forgotten before `close`."""
+
+    def stop(self, *, force: bool) -> None:
+        """Ask it and all that it started to end; with `force` make it."""
+
+    def gone(self) -> bool:
+        """Whether nothing of it is left, strays included."""
+
+    def close(self) -> None:
+        """Forget it: called once its outcome is on disk."""
+
+
+class Output(Protocol):
+    """What runs write."""
+
+    def read(self, exec_id: str) -> Spooled:
+        """Head and tail of both streams."""
+
+    def trim(self, exec_id: str) -> None:
+        """Keep a file that is being written within its limit."""
+
+    def forget(self, exec_id: str, *, keep_output: bool = False) -> None:
+        """Delete a run's files; with `keep_output` only what nobody would read."""
+
+
+class Executor(Protocol):
+    """One way of doing what a job says."""
+
+    @property
+    def mode(self) -> str:
+        """The mode that it serves."""
+
+    def start(self, launch: Launch) -> Attempt:
+        """
+        Start one attempt and return at once.
+
+        Raises:
+            RunFailed: it could not be started; the text says why.
+        """
+
+    def adopt(self, run: Run) -> Attempt | None:
+        """Take over what a dead runner started; None when nothing of it can be found."""
+
+    def close(self) -> None:
+        """Release what the executor holds. What still runs goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionInfo:
+    """A function that jobs may call."""
+
+    name: str
+    description: str
+    #: As one would write it: `(a: int, b: int = 2) -> str`.
+    signature: str
+    #: `built-in`, or the file that it comes from.
+    origin: str
+    #: Why the newest version of that file is not used, when it is not.
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReloadReport:
+    """What a reload did: names of functions, and for each file that is not used as it is now, why."""
+
+    added: list[str]
+    changed: list[str]
+    removed: list[str]
+    refused: dict[str, str]
+
+
+class Catalogue(Protocol):
+    """The functions that there are."""
+
+    def functions(self) -> list[FunctionInfo]:
+        """All of them, by name."""
+
+    def problems(self) -> dict[str, str]:
+        """Files that could not be loaded, and why."""
+
+    def check_arguments(self, name: str, arg: str) -> str:
+        """Why a call with this argument text would fail; empty when it would not, or nobody knows."""
+
+
+# --- store -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Which part of a list: `number` counts from 1."""
+
+    number: int = 1
+    size: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobQuery:
+    """Which jobs; None means any."""
+
+    name_part: str | None = None
+    state: int | None = None
+    mode: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunQuery:
+    """Which runs; None means any. Newest first, but with `ascending`."""
+
+    job_id: int | None = None
+    states: frozenset[RunState] | None = None
+    source: Source | None = None
+    #: Claimed in `[since_ms, until_ms)`.
+    since_ms: int | None = None
+    until_ms: int | None = None
+    #: Only rows with a smaller id: the key that the next page starts at.
+    before_id: int | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """A row that a claim writes, and what it means for its job."""
+
+    run: Run
+    #: Whether it counts for `max_run_count`.
+    counts: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """A queued run that is launched, or a next attempt of a running one."""
+
+    exec_id: str
+    attempt: int
+    started_ms: int
+    pid: int | None = None
+    pid_start: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """The final state of a run."""
+
+    exec_id: str
+    state: RunState
+    ended_ms: int
+    #: None where it was never launched.
+    duration_ms: int | None = None
+    exit_code: int | None = None
+    signal: int | None = None
+    error: str = ""
+    output: str = ""
+    stderr_at: int = 0
+
+
+class Store(Protocol):
+    """
+    The truth. Methods speak of jobs and runs; each is one transaction unless called inside `transaction()`.
+
+    Raises, from any of them:
+        StoreBusy: locked, full or unreachable for now; nothing was changed.
+        StoreUnusable: it cannot be used at all.
+    """
+
+    def transaction(self, *, durable: bool = True) -> AbstractContextManager[None]:
+        """
+        Write lock at once; commit at the end, roll back on an exception.
+
+        `durable` survives a power loss; otherwise a crash of pyjobs only (semantics §11).
+        """
+
+    # jobs
+    def add_job(self, job: Job) -> Job:
+        """Store a new job; answers it with its id and revision. Raises NameTaken."""
+
+    def job(self, job_id: int) -> Job | None:
+        """The job with this id."""
+
+    def job_named(self, name: str) -> Job | None:
+        """The job with exactly this name."""
+
+    def names_starting(self, prefix: str, limit: int) -> list[tuple[int, str]]:
+        """Ids and names of jobs whose names start so, by name."""
+
+    def jobs(self, query: JobQuery, page: Page | None = None) -> list[Job]:
+        """Jobs, newest first."""
+
+    def count_jobs(self, query: JobQuery) -> int:
+        """How many `jobs` would give without a page."""
+
+    def update_job(self, job: Job) -> Job:
+        """
+        Write all fields but `id`, `run_count` and the last run's.
+
+        Raises:
+            Conflict: its revision is no longer the stored one.
+            NameTaken: another job has the new name.
+            NotFound: it is gone.
+        """
+
+    def reset_run_count(self, job_id: int) -> None:
+        """Count launches of this job from zero again."""
+
+    def delete_job(self, job_id: int) -> bool:
+        """Delete a job; its runs stay, without it. False when there was none."""
+
+    # what a runner follows
+    def data_version(self) -> int:
+        """A number that changes when another connection committed something."""
+
+    def due_changes(self, since_revision: int) -> tuple[int, list[tuple[int, int | None]]]:
+        """(newest revision, (job id, next fire or None) of jobs changed after a revision); 0 gives all active ones."""
+
+    def jobs_by_id(self, ids: Sequence[int]) -> dict[int, Job]:
+        """Several jobs at once."""
+
+    def active_runs(self, job_ids: Sequence[int] | None = None) -> list[Run]:
+        """Queued and running runs, oldest first; of some jobs, or all."""
+
+    def unowned_runs(self) -> list[Run]:
+        """Queued runs that nobody owns: starts by hand that wait for the runner, oldest first."""
+
+    def kill_requests(self, owner: str) -> dict[str, str]:
+        """exec id -> who asked, of this owner's active runs whose end was asked for."""
+
+    def next_exec_ids(self, count: int) -> list[str]:
+        """Fresh names for runs."""
+
+    def claim(self, rows: Sequence[Claimed], next_fires: Iterable[tuple[int, int, int | None]]) -> set[str]:
+        """
+        Write the rows of one tick and move their jobs on; inside `transaction()`.
+
+        Args:
+            rows: born queued, skipped or missed.
+            next_fires: (job id, the fire it was due at, its next fire or None).
+
+        Returns:
+            The exec ids whose row is new; what is absent was claimed by somebody else.
+        """
+
+    def stop_job_itself(self, job_id: int, reason: str, now_ms: int) -> None:
+        """Stop a job for a reason of its own (limit reached, broken row)."""
+
+    # runs
+    def take(self, exec_ids: Sequence[str], owner: str, expected: str | None) -> set[str]:
+        """Make active runs mine that had this owner (None: nobody); answers those that were."""
+
+    def start_runs(self, starts: Sequence[Start], owner: str) -> set[str]:
+        """queued -> running, or a new attempt or pid of a running one; answers those that had this owner and state."""
+
+    def end_runs(self, ends: Sequence[End], owner: str | None) -> set[str]:
+        """Give runs their final state, if they are active and have this owner; answers those that changed."""
+
+    def request_kill(self, exec_id: str, by: str) -> bool:
+        """Ask the owner of an active run to end it. False when it is not active."""
+
+    def run(self, exec_id: str) -> Run | None:
+        """The run with this name."""
+
+    def runs_starting(self, prefix: str, limit: int) -> list[Run]:
+        """Runs whose exec id starts so, newest first."""
+
+    def runs(self, query: RunQuery) -> list[Run]:
+        """Runs, newest first."""
+
+    def clear_runs(self, job_id: int | None, before_ms: int | None) -> int:
+        """Delete final runs, of one job or all, claimed before an instant or at any; answers how many."""
+
+    # facts about the whole
+    def fact(self, name: str) -> str | None:
+        """A stored fact, such as `paused`."""
+
+    def set_fact(self, name: str, value: str | None) -> None:
+        """Store or forget a fact."""
+
+    def figures(self) -> dict[str, Any]:
+        """Counts for `status`: jobs by state, runs by state."""
+
+    def close(self) -> None:
+        """Release files; on SQLite the last one checkpoints."""
+
+
+class Nudge(Protocol):
+    """Wakes the runner after a commit in another process."""
+
+    def send(self) -> None:
+        """Wake it, if there is one; never waits, never fails."""
