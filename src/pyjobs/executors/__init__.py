@@ -1,0 +1,3 @@
+"""Ways of doing what a job says, one module a mode."""
+
+from __future__ import annotations

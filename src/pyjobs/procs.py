@@ -1,0 +1,193 @@
+"""
+Processes: who one is, how it ended, and who keeps that when nobody asked yet.
+
+Imports the standard library's small modules only, as the supervisor lives on it.
+
+A process is named by pid and start time, since a pid alone may be given again. Whoever is the parent of an ended
+process that it did not start (the supervisor and its keeper as subreapers, the parent of function runs) writes the
+exit status to `exits/PID.START` before it reaps it, so that a runner that comes later can still read it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import signal
+from pathlib import Path
+from typing import NamedTuple
+
+__all__ = [
+    "Ended",
+    "become_subreaper",
+    "boot_id",
+    "describe_signal",
+    "forget_exit",
+    "is_zombie",
+    "keep_exits",
+    "kept_exit",
+    "open_pidfd",
+    "owner_alive",
+    "owner_name",
+    "peek",
+    "start_time",
+]
+
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+class Ended(NamedTuple):
+    """How a process ended: an exit status, or the signal that ended it."""
+
+    exit_code: int | None
+    signal: int | None
+
+
+def boot_id() -> str:
+    """A text that differs after each boot; empty where the system has none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return ""
+
+
+def start_time(pid: int) -> int | None:
+    """Start time of a process, zombies included, in clock ticks since boot; None when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123 - the supervisor's hot path, and smaller
+            return int(stat.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        if os.path.isdir("/proc/self"):  # noqa: PTH112
+            return None
+    import psutil
+
+    try:
+        return int(psutil.Process(pid).create_time() * 100)
+    except psutil.Error:
+        return None
+
+
+def owner_name() -> str:
+    """What this process writes into the rows that it owns."""
+    return f"{boot_id()}/{os.getpid()}/{start_time(os.getpid())}"
+
+
+def owner_alive(owner: str) -> bool:
+    """Whether the process that wrote this owner still lives."""
+    boot, pid, start = (*owner.split("/"), "", "")[:3]
+    return boot == boot_id() and pid.isdigit() and start_time(int(pid)) == int(start or 0) and not is_zombie(int(pid))
+
+
+def open_pidfd(pid: int) -> int:
+    """A descriptor that is readable once the process ended; -1 where there are none. Raises ProcessLookupError."""
+    if hasattr(os, "pidfd_open"):
+        try:
+            return os.pidfd_open(pid)
+        except OSError as exc:
+            if exc.errno not in (errno.ENOSYS, errno.EPERM):
+                raise
+    return -1
+
+
+def peek(pid: int) -> Ended | None:
+    """
+    How a child ended, leaving it to be reaped; None while it runs.
+
+    Raises:
+        ChildProcessError: it is no child of ours.
+    """
+    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return _ended(found) if found is not None else None
+
+
+def keep_exits(folder: Path, spare: frozenset[int] | set[int] = frozenset()) -> list[tuple[int, Ended]]:
+    """
+    Write down and reap every ended child; those in `spare` are reaped but not written. Answers (pid, how it ended).
+
+    The file is whole and on disk before the process is reaped: a crash in between leaves a zombie for the next
+    subreaper, never a process that nobody knows the end of.
+    """
+    ended = []
+    while True:
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            break
+        if found is None:
+            break
+        how = _ended(found)
+        if found.si_pid not in spare:
+            _write_exit(folder, found.si_pid, how)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(found.si_pid, 0)
+        ended.append((found.si_pid, how))
+    return ended
+
+
+def kept_exit(folder: Path, pid: int, start: int) -> Ended | None:
+    """The exit status that was kept for a process, if one was."""
+    try:
+        content = (folder / f"{pid}.{start}").read_text(encoding="ascii")
+    except OSError:
+        return None
+    kind, _, number = content.strip().partition(" ")
+    if not content.endswith("\n") or not number.isdigit():
+        return None
+    return Ended(int(number), None) if kind == "exit" else Ended(None, int(number))
+
+
+def forget_exit(folder: Path, pid: int, start: int) -> None:
+    """Delete a kept exit status whose run has its end in the store."""
+    with contextlib.suppress(OSError):
+        (folder / f"{pid}.{start}").unlink()
+
+
+def become_subreaper() -> bool:
+    """Inherit the orphans of all descendants; False where the system cannot."""
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
+    except (OSError, AttributeError):
+        return False
+
+
+def describe_signal(number: int) -> str:
+    """`SIGKILL` for 9; `signal 99` for one without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _ended(found: os.waitid_result) -> Ended:
+    if found.si_code == os.CLD_EXITED:
+        return Ended(found.si_status, None)
+    return Ended(None, found.si_status)
+
+
+def _write_exit(folder: Path, pid: int, how: Ended) -> None:
+    start = start_time(pid)
+    if start is None:
+        return
+    line = f"exit {how.exit_code}\n" if how.signal is None else f"signal {how.signal}\n"
+    final = folder / f"{pid}.{start}"
+    half = folder / f".{pid}.{start}"
+    # A full disk must not end the supervisor; that run is then `lost`.
+    with contextlib.suppress(OSError):
+        descriptor = os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            os.write(descriptor, line.encode("ascii"))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        half.rename(final)
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether a process has ended and waits to be reaped."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123
+            return stat.read().rpartition(b")")[2].split()[0] == b"Z"
+    except (OSError, IndexError):
+        return False
