@@ -1,0 +1,74 @@
+"""What concerns all jobs at once: pause and resume, run all, figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pyjobs.clock import Clock
+from pyjobs.jobs import JobState, Run
+from pyjobs.ports import JobQuery, Nudge, Store
+from pyjobs.service.jobs import Jobs, Repair
+from pyjobs.service.runs import Runs
+
+__all__ = ["Paused", "System"]
+
+_PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Paused:
+    """Who paused the scheduler, and when."""
+
+    by: str
+    since_ms: int
+
+
+class System:
+    """Use cases about the whole."""
+
+    def __init__(self, store: Store, nudge: Nudge, clock: Clock, jobs: Jobs) -> None:
+        """Take what they work on."""
+        self._store = store
+        self._nudge = nudge
+        self._clock = clock
+        self._jobs = jobs
+
+    def paused(self) -> Paused | None:
+        """Whether firing is paused; starts by hand go on all the same."""
+        stored = self._store.fact(_PAUSED)
+        return Paused(**json.loads(stored)) if stored else None
+
+    def pause(self, by: str) -> bool:
+        """Fire nothing until `resume`; jobs keep their states. False when it was paused already."""
+        with self._store.transaction():
+            if self._store.fact(_PAUSED):
+                return False
+            self._store.set_fact(_PAUSED, json.dumps({"by": by, "since_ms": self._clock.now_ms()}))
+        self._nudge.send()
+        return True
+
+    def resume(self) -> bool:
+        """Fire again from now on: paused time is not missed time. False when it was not paused."""
+        with self._store.transaction():
+            if not self._store.fact(_PAUSED):
+                return False
+            now = self._clock.now_ms()
+            self._jobs.recompute(only=lambda job: job.next_fire_ms is not None and job.next_fire_ms <= now, again=True)
+            self._store.set_fact(_PAUSED, None)
+        self._nudge.send()
+        return True
+
+    def run_all(self, runs: Runs) -> list[Run]:
+        """Start every job that is not stopped once, by hand."""
+        return [runs.start(job.id) for job in self._store.jobs(JobQuery(state=JobState.WAITING))]
+
+    def check(self) -> Sequence[Repair]:
+        """Compare every waiting job's next fire with its trigger and mend what is wrong."""
+        return self._jobs.recompute()
+
+    def figures(self) -> dict[str, Any]:
+        """Counts: `jobs` and `runs`, each by state."""
+        return self._store.figures()

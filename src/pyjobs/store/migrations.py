@@ -1,0 +1,134 @@
+"""
+The schema, as ordered steps that only go forward. A step is never changed once it was released.
+
+Each step is one transaction together with its row in `schema_version`: a crash in between leaves the step undone,
+and the next start does it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyjobs.errors import StoreUnusable
+
+__all__ = ["LATEST", "migrate"]
+
+_JOBS = """
+CREATE TABLE jobs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL,
+    "desc" TEXT NOT NULL DEFAULT '',
+    cron_expr TEXT NOT NULL DEFAULT '',
+    mode TEXT NOT NULL DEFAULT 'http',
+    command TEXT NOT NULL,
+    allow_mode INTEGER NOT NULL DEFAULT 0,
+    max_run_count INTEGER NOT NULL DEFAULT 0,
+    run_count INTEGER NOT NULL DEFAULT 0,
+    state INTEGER NOT NULL DEFAULT 0,
+    last_run_time TEXT,
+    next_run_time TEXT,
+    created_at TEXT NOT NULL DEFAULT (datetime('now')),
+    updated_at TEXT NOT NULL DEFAULT (datetime('now')),
+    trigger_type TEXT NOT NULL DEFAULT 'cron',
+    interval_seconds INTEGER NOT NULL DEFAULT 0,
+    run_at INTEGER,
+    anchor_at INTEGER NOT NULL DEFAULT 0,
+    timezone TEXT NOT NULL DEFAULT '',
+    dst_gap TEXT NOT NULL DEFAULT 'run_after',
+    dst_fold TEXT NOT NULL DEFAULT 'first',
+    misfire TEXT NOT NULL DEFAULT 'once',
+    catchup_window INTEGER NOT NULL DEFAULT 3600,
+    timeout INTEGER,
+    grace INTEGER NOT NULL DEFAULT 10,
+    stop_reason TEXT NOT NULL DEFAULT '',
+    next_fire_at INTEGER,
+    last_state TEXT,
+    last_duration_ms INTEGER,
+    revision INTEGER NOT NULL DEFAULT 0
+)
+"""
+_JOB_LOGS = """
+CREATE TABLE job_logs (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id INTEGER REFERENCES jobs (id) ON DELETE SET NULL,
+    start_time TEXT,
+    end_time TEXT,
+    status INTEGER,
+    output TEXT NOT NULL DEFAULT '',
+    exec_id TEXT NOT NULL,
+    job_name TEXT NOT NULL DEFAULT '',
+    mode TEXT NOT NULL DEFAULT '',
+    command TEXT NOT NULL DEFAULT '',
+    state TEXT NOT NULL,
+    source TEXT NOT NULL,
+    scheduled_for INTEGER,
+    first_for INTEGER,
+    fires INTEGER NOT NULL DEFAULT 1,
+    claimed_at INTEGER,
+    started_at INTEGER,
+    ended_at INTEGER,
+    duration_ms INTEGER,
+    attempt INTEGER NOT NULL DEFAULT 0,
+    exit_code INTEGER,
+    signal INTEGER,
+    error TEXT NOT NULL DEFAULT '',
+    stderr_at INTEGER NOT NULL DEFAULT 0,
+    owner TEXT,
+    pid INTEGER,
+    pid_start INTEGER,
+    kill_by TEXT,
+    forced INTEGER NOT NULL DEFAULT 0
+)
+"""
+#: Names of our own: the specification's four `CREATE INDEX` must still run on this file.
+_FIRST = (
+    _JOBS,
+    "CREATE UNIQUE INDEX jobs_name ON jobs (name)",
+    "CREATE INDEX jobs_revision ON jobs (revision)",
+    _JOB_LOGS,
+    "CREATE UNIQUE INDEX job_logs_exec ON job_logs (exec_id)",
+    "CREATE UNIQUE INDEX job_logs_fire ON job_logs (job_id, scheduled_for)",
+    "CREATE INDEX job_logs_job ON job_logs (job_id, id)",
+    "CREATE INDEX job_logs_state ON job_logs (state, id)",
+    "CREATE INDEX job_logs_claimed ON job_logs (claimed_at)",
+    "CREATE INDEX job_logs_active ON job_logs (job_id) WHERE state IN ('queued', 'running')",
+    "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    "INSERT INTO facts (name, value) VALUES ('revision', '0')",
+)
+_STEPS: tuple[tuple[str, ...], ...] = (_FIRST,)
+LATEST = len(_STEPS)
+
+
+def migrate(database: Any) -> None:
+    """
+    Bring the schema up to date.
+
+    Raises:
+        StoreUnusable: it is newer than this program.
+    """
+    version = _version(database)
+    if version > LATEST:
+        raise StoreUnusable(
+            f"the store has schema {version}, this version of pyjobs knows {LATEST}",
+            f"数据库结构版本为 {version}，本版本只支持到 {LATEST}",
+            hint="upgrade pyjobs: an older version never writes to a newer store",
+            hint_zh="请升级 pyjobs：旧版本不会写入新版本的数据库",
+        )
+    if version == LATEST:
+        return
+    with database.atomic("IMMEDIATE"):
+        database.execute_sql("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied_at TEXT)")
+    for number in range(version + 1, LATEST + 1):
+        with database.atomic("IMMEDIATE"):
+            if _version(database) >= number:  # another process was faster
+                continue
+            for statement in _STEPS[number - 1]:
+                database.execute_sql(statement)
+            database.execute_sql("INSERT INTO schema_version VALUES (?, datetime('now'))", (number,))
+
+
+def _version(database: Any) -> int:
+    if not database.table_exists("schema_version"):
+        return 0
+    row = database.execute_sql("SELECT max(version) FROM schema_version").fetchone()
+    return int(row[0] or 0)

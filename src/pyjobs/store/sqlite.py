@@ -1,0 +1,536 @@
+"""The store in one SQLite file: WAL, foreign keys, a write lock taken at once, durable where semantics §11 says so."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from peewee import (
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    SqliteDatabase,
+    fn,
+)
+
+from pyjobs.clock import text
+from pyjobs.errors import Conflict, NameTaken, NotAllowed, NotFound, StoreBusy, StoreUnusable
+from pyjobs.jobs import Job, JobState, Run, RunState
+from pyjobs.ports import Claimed, End, JobQuery, Page, RunQuery, Start
+from pyjobs.store.migrations import migrate
+from pyjobs.store.tables import (
+    JOB_COLUMNS,
+    RUN_COLUMNS,
+    job_of,
+    job_values,
+    make_tables,
+    run_of,
+    run_values,
+)
+
+__all__ = ["SqliteStore"]
+
+_ACTIVE = "state IN ('queued', 'running')"
+_JOBS_SQL = f"SELECT {', '.join(f'{chr(34)}{c}{chr(34)}' for c in JOB_COLUMNS)} FROM jobs"
+_RUNS_SQL = f"SELECT {', '.join(RUN_COLUMNS)} FROM job_logs"
+#: SQLite's limit of variables in one statement was 999 for long.
+_CHUNK = 500
+#: Rows that `clear_runs` deletes in one transaction, so that no claim waits for long.
+_BATCH = 500
+
+
+class SqliteStore:
+    """ports.Store over one SQLite file."""
+
+    def __init__(self, path: Path, *, patience_s: float = 5.0, checkpoints: bool = False) -> None:
+        """
+        Open `path`, making it and its folder where there is none.
+
+        Raises:
+            NotAllowed: it cannot be made or written.
+            StoreUnusable: it is no database, or one of a newer version.
+        """
+        self.path = path
+        self._depth = 0
+        self._durable = True
+        _make(path)
+        pragmas = {
+            "journal_mode": "wal",
+            "foreign_keys": 1,
+            "busy_timeout": int(patience_s * 1000),
+            "synchronous": "full",
+            "wal_autocheckpoint": 1000 if checkpoints else 0,
+        }
+        self._db: Any = SqliteDatabase(str(path), pragmas=pragmas, timeout=patience_s)
+        self._tables = make_tables(self._db)
+        try:
+            with self._translated():
+                migrate(self._db)
+        except BaseException:
+            self._db.close()
+            raise
+
+    # --- transactions ------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def transaction(self, *, durable: bool = True) -> Iterator[None]:
+        """Write lock at once; commit at the end. An inner one joins the outer one."""
+        if self._depth:
+            yield
+            return
+        with self._translated():
+            self._set_durable(durable=durable)
+            self._depth = 1
+            try:
+                with self._db.atomic("IMMEDIATE"):
+                    yield
+            finally:
+                self._depth = 0
+
+    def _set_durable(self, *, durable: bool) -> None:
+        if durable != self._durable:
+            self._db.execute_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Errors of the database as ours."""
+        try:
+            yield
+        except (OperationalError, InterfaceError) as exc:
+            raise self._operational(exc) from exc
+        except IntegrityError:
+            raise
+        except DatabaseError as exc:
+            raise self._corrupt(exc) from exc
+
+    def _operational(self, exc: Exception) -> Exception:
+        message = str(exc)
+        if any(word in message for word in ("locked", "busy")):
+            return StoreBusy(
+                f"the store `{self.path}` is locked by another process",
+                f"数据库 `{self.path}` 被其他进程锁定",
+                hint="try again; `fuser` on the file shows who holds it",
+            )
+        if any(word in message for word in ("full", "disk I/O error")):
+            return StoreBusy(
+                f"the store `{self.path}` cannot be written: {message}",
+                f"数据库 `{self.path}` 无法写入：{message}",
+                hint="free some disk space",
+                hint_zh="请清理磁盘空间",
+            )
+        if "readonly" in message or "unable to open" in message:
+            return NotAllowed(
+                f"the store `{self.path}` cannot be opened for writing",
+                f"数据库 `{self.path}` 无法写入",
+                hint="check the owner and the mode of the file and its folder, or set PYJOBS_HOME",
+                hint_zh="请检查文件与目录的所有者和权限，或设置 PYJOBS_HOME",
+            )
+        return self._corrupt(exc)
+
+    def _corrupt(self, exc: Exception) -> StoreUnusable:
+        return StoreUnusable(
+            f"`{self.path}` is not a usable pyjobs database: {exc}",
+            f"`{self.path}` 不是可用的 pyjobs 数据库：{exc}",
+            hint="nothing was changed; put a backup of the file in its place, or name another one by DATABASE_URL",
+            hint_zh="文件未被改动；请用备份替换该文件，或用 DATABASE_URL 指定其他文件",
+        )
+
+    def quick_check(self) -> None:
+        """Raise StoreUnusable when the file is damaged."""
+        with self._translated():
+            found = self._db.execute_sql("PRAGMA quick_check(1)").fetchone()[0]
+        if found != "ok":
+            raise self._corrupt(ValueError(found))
+
+    # --- jobs --------------------------------------------------------------------------------------------------
+
+    def add_job(self, job: Job) -> Job:
+        """Store a new job; answers it with its id and revision. Raises NameTaken."""
+        with self.transaction():
+            revision = self._next_revision()
+            try:
+                job_id = self._tables.jobs.insert(**job_values(job), run_count=0, revision=revision).execute()
+            except IntegrityError:
+                raise NameTaken(job.name) from None
+        return replace(job, id=int(job_id), revision=revision)
+
+    def job(self, job_id: int) -> Job | None:
+        """The job with this id."""
+        found = self._rows(f"{_JOBS_SQL} WHERE id = ?", [job_id])
+        return job_of(found[0]) if found else None
+
+    def job_named(self, name: str) -> Job | None:
+        """The job with exactly this name."""
+        found = self._rows(f"{_JOBS_SQL} WHERE name = ?", [name])
+        return job_of(found[0]) if found else None
+
+    def names_starting(self, prefix: str, limit: int) -> list[tuple[int, str]]:
+        """Ids and names of jobs whose names start so, by name."""
+        # A range, not LIKE: it uses the index, and `%` and `_` are letters.
+        sql = "SELECT id, name FROM jobs WHERE name >= ? AND name < ? ORDER BY name LIMIT ?"
+        return [(int(i), str(n)) for i, n in self._rows(sql, [prefix, prefix + "\U0010ffff", limit])]
+
+    def jobs(self, query: JobQuery, page: Page | None = None) -> list[Job]:
+        """Jobs, newest first."""
+        where, values = _job_filter(query)
+        sql = f"{_JOBS_SQL}{where} ORDER BY id DESC"
+        if page is not None:
+            sql += " LIMIT ? OFFSET ?"
+            values += [page.size, (page.number - 1) * page.size]
+        return [job_of(row) for row in self._rows(sql, values)]
+
+    def count_jobs(self, query: JobQuery) -> int:
+        """How many `jobs` would give without a page."""
+        where, values = _job_filter(query)
+        return int(self._rows(f"SELECT count(*) FROM jobs{where}", values)[0][0])
+
+    def update_job(self, job: Job) -> Job:
+        """Write all fields but what its runs say about it. Raises Conflict, NameTaken, NotFound."""
+        table = self._tables.jobs
+        with self.transaction():
+            revision = self._next_revision()
+            try:
+                changed = (
+                    table.update(**job_values(job), revision=revision)
+                    .where(table.id == job.id, table.revision == job.revision)
+                    .execute()
+                )
+            except IntegrityError:
+                raise NameTaken(job.name) from None
+            if not changed:
+                if self.job(job.id) is None:
+                    raise NotFound(f"there is no job with id `{job.id}`", "任务不存在")
+                raise Conflict(
+                    f"the job `{job.name}` was changed by somebody else meanwhile",
+                    f"任务 `{job.name}` 已被其他人修改",
+                    hint="look at it and try again",
+                )
+        return replace(job, revision=revision)
+
+    def reset_run_count(self, job_id: int) -> None:
+        """Count launches of this job from zero again."""
+        table = self._tables.jobs
+        with self.transaction():
+            table.update(run_count=0).where(table.id == job_id).execute()
+
+    def delete_job(self, job_id: int) -> bool:
+        """Delete a job; its runs stay, without it. False when there was none."""
+        table = self._tables.jobs
+        with self.transaction():
+            return bool(table.delete().where(table.id == job_id).execute())
+
+    def stop_job_itself(self, job_id: int, reason: str, now_ms: int) -> None:
+        """Stop a job for a reason of its own."""
+        table = self._tables.jobs
+        with self.transaction():
+            table.update(
+                state=int(JobState.STOPPED), stop_reason=reason, next_fire_at=None, next_run_time=None,
+                updated_at=text(now_ms), revision=self._next_revision(),
+            ).where(table.id == job_id).execute()  # fmt: skip
+
+    # --- what a runner follows ---------------------------------------------------------------------------------
+
+    def data_version(self) -> int:
+        """A number that changes when another connection committed something."""
+        return int(self._rows("PRAGMA data_version", [])[0][0])
+
+    def due_changes(self, since_revision: int) -> tuple[int, list[tuple[int, int | None]]]:
+        """(newest revision, (job id, next fire or None) of jobs changed after a revision); 0 gives all active ones."""
+        newest = int(self.fact("revision") or 0)
+        sql = "SELECT id, CASE WHEN state = 2 THEN NULL ELSE next_fire_at END FROM jobs WHERE revision > ?"
+        if not since_revision:
+            sql += " AND state <> 2 AND next_fire_at IS NOT NULL"
+        return newest, [(int(i), due) for i, due in self._rows(sql, [since_revision])]
+
+    def jobs_by_id(self, ids: Sequence[int]) -> dict[int, Job]:
+        """Several jobs at once."""
+        found: dict[int, Job] = {}
+        for chunk in _chunks(ids):
+            for row in self._rows(f"{_JOBS_SQL} WHERE id IN ({_marks(chunk)})", chunk):
+                found[row[0]] = job_of(row)
+        return found
+
+    def active_runs(self, job_ids: Sequence[int] | None = None) -> list[Run]:
+        """Queued and running runs, oldest first; of some jobs, or all."""
+        if job_ids is None:
+            rows = self._rows(f"{_RUNS_SQL} WHERE {_ACTIVE} ORDER BY id", [])
+        else:
+            rows = []
+            for chunk in _chunks(job_ids):
+                rows += self._rows(f"{_RUNS_SQL} WHERE {_ACTIVE} AND job_id IN ({_marks(chunk)})", chunk)
+            rows.sort(key=lambda row: row[0])
+        return [run_of(row) for row in rows]
+
+    def unowned_runs(self) -> list[Run]:
+        """Queued runs that nobody owns, oldest first."""
+        return [run_of(row) for row in self._rows(f"{_RUNS_SQL} WHERE {_ACTIVE} AND owner IS NULL ORDER BY id", [])]
+
+    def kill_requests(self, owner: str) -> dict[str, str]:
+        """exec id -> who asked, of this owner's active runs whose end was asked for."""
+        sql = f"SELECT exec_id, kill_by FROM job_logs WHERE {_ACTIVE} AND owner = ? AND kill_by IS NOT NULL"
+        return {str(exec_id): str(by) for exec_id, by in self._rows(sql, [owner])}
+
+    def next_exec_ids(self, count: int) -> list[str]:
+        """Fresh names for runs: 64 random bits each."""
+        digits = secrets.token_hex(8 * count)
+        return [digits[i : i + 16] for i in range(0, 16 * count, 16)]
+
+    def claim(self, rows: Sequence[Claimed], next_fires: Iterable[tuple[int, int, int | None]]) -> set[str]:
+        """Write the rows of one tick and move their jobs on; answers the exec ids whose row is new."""
+        with self.transaction():
+            new = self._insert_runs([claimed.run for claimed in rows])
+            cursor = self._db.cursor()
+            cursor.executemany(
+                "UPDATE jobs SET next_fire_at = ?, next_run_time = ? WHERE id = ? AND next_fire_at = ?",
+                [(after, None if after is None else text(after), job_id, due) for job_id, due, after in next_fires],
+            )
+            launched = [c.run for c in rows if c.run.exec_id in new and c.run.state is RunState.QUEUED]
+            counted = {c.run.exec_id for c in rows if c.counts}
+            cursor.executemany(
+                "UPDATE jobs SET run_count = run_count + ?, last_run_time = ? WHERE id = ?",
+                [(int(r.exec_id in counted), text(r.claimed_ms or 0), r.job_id) for r in launched],
+            )
+        return new
+
+    def _insert_runs(self, runs: Sequence[Run]) -> set[str]:
+        if not runs:
+            return set()
+        columns = run_values(runs[0])[0]
+        cursor = self._db.cursor()
+        cursor.executemany(
+            f"INSERT OR IGNORE INTO job_logs ({', '.join(columns)}) VALUES ({_marks(columns)})",
+            [run_values(run)[1] for run in runs],
+        )
+        names = [run.exec_id for run in runs]
+        if cursor.rowcount == len(runs):
+            return set(names)
+        found: set[str] = set()
+        for chunk in _chunks(names):
+            found.update(
+                r[0] for r in self._rows(f"SELECT exec_id FROM job_logs WHERE exec_id IN ({_marks(chunk)})", chunk)
+            )
+        return found
+
+    # --- runs --------------------------------------------------------------------------------------------------
+
+    def take(self, exec_ids: Sequence[str], owner: str, expected: str | None) -> set[str]:
+        """Make active runs mine that had this owner (None: nobody); answers those that were."""
+        sql = f"UPDATE job_logs SET owner = ? WHERE exec_id = ? AND {_ACTIVE} AND owner IS ?"
+        with self.transaction():
+            return {e for e in exec_ids if self._db.execute_sql(sql, (owner, e, expected)).rowcount}
+
+    def start_runs(self, starts: Sequence[Start], owner: str) -> set[str]:
+        """queued -> running, or a new attempt or pid of a running one; answers those that had this owner and state."""
+        sql = (
+            "UPDATE job_logs SET state = 'running', attempt = ?, pid = ?, pid_start = ?,"
+            " started_at = coalesce(started_at, ?), start_time = coalesce(start_time, ?)"
+            f" WHERE exec_id = ? AND {_ACTIVE} AND owner = ?"
+        )
+        with self.transaction(durable=False):
+            return {
+                s.exec_id
+                for s in starts
+                if self._db.execute_sql(
+                    sql, (s.attempt, s.pid, s.pid_start, s.started_ms, text(s.started_ms), s.exec_id, owner)
+                ).rowcount
+            }
+
+    def end_runs(self, ends: Sequence[End], owner: str | None) -> set[str]:
+        """Give runs their final state, if they are active and have this owner; answers those that changed."""
+        run_sql = (
+            "UPDATE job_logs SET state = ?, status = ?, ended_at = ?, end_time = ?, duration_ms = ?, exit_code = ?,"
+            f" signal = ?, error = ?, output = ?, stderr_at = ? WHERE exec_id = ? AND {_ACTIVE} AND owner IS ?"
+        )
+        job_sql = (
+            "UPDATE jobs SET last_state = ?, last_duration_ms = coalesce(?, last_duration_ms)"
+            " WHERE id = (SELECT job_id FROM job_logs WHERE exec_id = ?)"
+        )
+        # What was claimed for its trigger but never launched does not count (rulings 3).
+        uncount_sql = (
+            "UPDATE jobs SET run_count = max(run_count - 1, 0) WHERE id = (SELECT job_id FROM job_logs"
+            " WHERE exec_id = ? AND source IN ('cron', 'catchup'))"
+        )
+        changed = set()
+        with self.transaction():
+            for e in ends:
+                values = (
+                    e.state.value, e.state.status, e.ended_ms, text(e.ended_ms), e.duration_ms, e.exit_code, e.signal,
+                    e.error, e.output, e.stderr_at, e.exec_id, owner,
+                )  # fmt: skip
+                if not self._db.execute_sql(run_sql, values).rowcount:
+                    continue
+                changed.add(e.exec_id)
+                if e.state is RunState.SKIPPED:
+                    self._db.execute_sql(uncount_sql, (e.exec_id,))
+                else:
+                    self._db.execute_sql(job_sql, (e.state.value, e.duration_ms, e.exec_id))
+        return changed
+
+    def request_kill(self, exec_id: str, by: str) -> bool:
+        """Ask the owner of an active run to end it. False when it is not active."""
+        table = self._tables.runs
+        with self.transaction():
+            states = [RunState.QUEUED.value, RunState.RUNNING.value]
+            changed = table.update(kill_by=by).where(table.exec_id == exec_id, table.state.in_(states)).execute()
+        return bool(changed)
+
+    def run(self, exec_id: str) -> Run | None:
+        """The run with this name."""
+        found = self._rows(f"{_RUNS_SQL} WHERE exec_id = ?", [exec_id])
+        return run_of(found[0]) if found else None
+
+    def runs_starting(self, prefix: str, limit: int) -> list[Run]:
+        """Runs whose exec id starts so, newest first."""
+        sql = f"{_RUNS_SQL} WHERE exec_id >= ? AND exec_id < ? ORDER BY id DESC LIMIT ?"
+        return [run_of(row) for row in self._rows(sql, [prefix, prefix + "\U0010ffff", limit])]
+
+    def runs(self, query: RunQuery) -> list[Run]:
+        """Runs, newest first."""
+        where, values = _run_filter(query)
+        sql = f"{_RUNS_SQL}{where} ORDER BY id DESC LIMIT ?"
+        return [run_of(row) for row in self._rows(sql, [*values, query.limit])]
+
+    def clear_runs(self, job_id: int | None, before_ms: int | None) -> int:
+        """Delete final runs, of one job or all, claimed before an instant or at any; answers how many."""
+        where, values = [f"NOT {_ACTIVE}"], []
+        if job_id is not None:
+            where.append("job_id = ?")
+            values.append(job_id)
+        if before_ms is not None:
+            where.append("claimed_at < ?")
+            values.append(before_ms)
+        inner = f"SELECT id FROM job_logs WHERE {' AND '.join(where)} LIMIT {_BATCH}"
+        total = 0
+        while True:
+            with self.transaction():
+                deleted = self._db.execute_sql(f"DELETE FROM job_logs WHERE id IN ({inner})", values).rowcount
+            total += int(deleted)
+            if deleted < _BATCH:
+                return total
+
+    # --- facts about the whole ---------------------------------------------------------------------------------
+
+    def fact(self, name: str) -> str | None:
+        """A stored fact."""
+        found = self._rows("SELECT value FROM facts WHERE name = ?", [name])
+        return str(found[0][0]) if found else None
+
+    def set_fact(self, name: str, value: str | None) -> None:
+        """Store or forget a fact."""
+        table = self._tables.facts
+        with self.transaction():
+            table.delete().where(table.name == name).execute()
+            if value is not None:
+                table.insert(name=name, value=value).execute()
+
+    def figures(self) -> dict[str, Any]:
+        """Counts: jobs by state, active runs by state."""
+        runs, jobs = self._tables.runs, self._tables.jobs
+        with self._translated():
+            by_job = jobs.select(jobs.state, fn.COUNT(jobs.id)).group_by(jobs.state).tuples()
+            active = self._rows(
+                f"SELECT {runs.state.column_name}, count(*) FROM job_logs WHERE {_ACTIVE} GROUP BY state", []
+            )
+            return {"jobs": {int(k): int(n) for k, n in by_job}, "runs": {str(k): int(n) for k, n in active}}
+
+    def close(self) -> None:
+        """Release files; the last one to leave checkpoints and removes the WAL."""
+        self._db.close()
+
+    # --- helpers -----------------------------------------------------------------------------------------------
+
+    def _rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._translated():
+            return list(self._db.execute_sql(sql, values).fetchall())
+
+    def _next_revision(self) -> int:
+        self._db.execute_sql("UPDATE facts SET value = value + 1 WHERE name = 'revision'")
+        return int(self.fact("revision") or 0)
+
+
+def _make(path: Path) -> None:
+    """Make the file, for its owner only; say plainly why not."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except IsADirectoryError as exc:
+        raise StoreUnusable(f"`{path}` is a folder, not a database", f"`{path}` 是目录，不是数据库") from exc
+    except OSError as exc:
+        raise NotAllowed(
+            f"`{path}` cannot be written: {exc.strerror}",
+            f"`{path}` 无法写入：{exc.strerror}",
+            hint="make the folder writable, or set PYJOBS_HOME to one that is",
+            hint_zh="请使该目录可写，或将 PYJOBS_HOME 设为可写目录",
+        ) from exc
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+    except OSError as exc:
+        raise NotAllowed(f"`{path}` cannot be read: {exc.strerror}", f"`{path}` 无法读取：{exc.strerror}") from exc
+    if head and head != b"SQLite format 3\0":
+        raise StoreUnusable(
+            f"`{path}` is not an SQLite database",
+            f"`{path}` 不是 SQLite 数据库",
+            hint="nothing was changed; put a backup of the file in its place, or name another one by DATABASE_URL",
+            hint_zh="文件未被改动；请用备份替换该文件，或用 DATABASE_URL 指定其他文件",
+        )
+
+
+def _job_filter(query: JobQuery) -> tuple[str, list[Any]]:
+    where: list[str] = []
+    values: list[Any] = []
+    if query.name_part:
+        where.append("instr(lower(name), lower(?)) > 0")
+        values.append(query.name_part)
+    running = f"EXISTS (SELECT 1 FROM job_logs l WHERE l.job_id = jobs.id AND l.state = 'running' AND l.{_ACTIVE})"
+    if query.state == 1:
+        where.append(running)
+    elif query.state is not None:
+        where.append("state = ?")
+        values.append(int(query.state))
+    if query.mode is not None:
+        where.append("mode = ?")
+        values.append(query.mode)
+    return (f" WHERE {' AND '.join(where)}" if where else ""), values
+
+
+def _run_filter(query: RunQuery) -> tuple[str, list[Any]]:
+    where: list[str] = []
+    values: list[Any] = []
+    if query.job_id is not None:
+        where.append("job_id = ?")
+        values.append(query.job_id)
+    if query.states is not None:
+        where.append(f"state IN ({_marks(query.states)})")
+        values += sorted(s.value for s in query.states)
+    if query.source is not None:
+        where.append("source = ?")
+        values.append(query.source.value)
+    if query.since_ms is not None:
+        # Ids grow with claims: the first one in the range bounds the walk, the second condition is exact.
+        where.append("id >= (SELECT id FROM job_logs WHERE claimed_at >= ? ORDER BY claimed_at, id LIMIT 1)")
+        where.append("claimed_at >= ?")
+        values += [query.since_ms, query.since_ms]
+    if query.until_ms is not None:
+        where.append("claimed_at < ?")
+        values.append(query.until_ms)
+    if query.before_id is not None:
+        where.append("id < ?")
+        values.append(query.before_id)
+    return (f" WHERE {' AND '.join(where)}" if where else ""), values
+
+
+def _marks(values: Iterable[Any]) -> str:
+    return ", ".join("?" for _ in values)
+
+
+def _chunks(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), _CHUNK):
+        yield values[start : start + _CHUNK]

@@ -1,0 +1,253 @@
+"""
+The tables as Peewee models, made for a given database, and the way between their rows and Job and Run.
+
+`jobs` and `job_logs` have the specification's names and columns first, ours beside them. Texts of time are UTC
+`YYYY-MM-DD HH:MM:SS`; where a decision needs milliseconds they stand in a column of their own (`_at`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from peewee import AutoField, BigIntegerField, Database, IntegerField, Model, TextField
+
+from pyjobs.clock import parse_text, text
+from pyjobs.jobs import AllowMode, Fold, Gap, Job, JobState, Misfire, Run, RunState, Source, TriggerType
+
+__all__ = ["JOB_COLUMNS", "RUN_COLUMNS", "Tables", "job_of", "job_values", "make_tables", "run_of", "run_values"]
+
+
+class Tables(NamedTuple):
+    """The models of one database."""
+
+    jobs: Any
+    runs: Any
+    facts: Any
+
+
+def make_tables(database: Database) -> Tables:
+    """Models bound to `database`, and to nothing else."""
+
+    class Base(Model):  # type: ignore[misc, unused-ignore]
+        class Meta:
+            legacy_table_names = False
+
+    class Jobs(Base):
+        id = AutoField()
+        name = TextField()
+        desc = TextField()
+        cron_expr = TextField()
+        mode = TextField()
+        command = TextField()
+        allow_mode = IntegerField()
+        max_run_count = IntegerField()
+        run_count = IntegerField()
+        state = IntegerField()
+        last_run_time = TextField(null=True)
+        next_run_time = TextField(null=True)
+        created_at = TextField()
+        updated_at = TextField()
+        trigger_type = TextField()
+        interval_seconds = IntegerField()
+        run_at = BigIntegerField(null=True)
+        anchor_at = BigIntegerField()
+        timezone = TextField()
+        dst_gap = TextField()
+        dst_fold = TextField()
+        misfire = TextField()
+        catchup_window = IntegerField()
+        timeout = IntegerField(null=True)
+        grace = IntegerField()
+        stop_reason = TextField()
+        next_fire_at = BigIntegerField(null=True)
+        last_state = TextField(null=True)
+        last_duration_ms = BigIntegerField(null=True)
+        revision = BigIntegerField()
+
+        class Meta:
+            table_name = "jobs"
+
+    class Runs(Base):
+        id = AutoField()
+        job_id = IntegerField(null=True)
+        start_time = TextField(null=True)
+        end_time = TextField(null=True)
+        status = IntegerField(null=True)
+        output = TextField()
+        exec_id = TextField()
+        job_name = TextField()
+        mode = TextField()
+        command = TextField()
+        state = TextField()
+        source = TextField()
+        scheduled_for = BigIntegerField(null=True)
+        first_for = BigIntegerField(null=True)
+        fires = IntegerField()
+        claimed_at = BigIntegerField(null=True)
+        started_at = BigIntegerField(null=True)
+        ended_at = BigIntegerField(null=True)
+        duration_ms = BigIntegerField(null=True)
+        attempt = IntegerField()
+        exit_code = IntegerField(null=True)
+        signal = IntegerField(null=True)
+        error = TextField()
+        stderr_at = IntegerField()
+        owner = TextField(null=True)
+        pid = IntegerField(null=True)
+        pid_start = BigIntegerField(null=True)
+        kill_by = TextField(null=True)
+        forced = IntegerField()
+
+        class Meta:
+            table_name = "job_logs"
+
+    class Facts(Base):
+        name = TextField(primary_key=True)
+        value = TextField()
+
+        class Meta:
+            table_name = "facts"
+
+    database.bind([Jobs, Runs, Facts], bind_refs=False, bind_backrefs=False)
+    return Tables(Jobs, Runs, Facts)
+
+
+JOB_COLUMNS = (
+    "id", "name", "desc", "cron_expr", "mode", "command", "allow_mode", "max_run_count", "run_count", "state",
+    "last_run_time", "created_at", "updated_at", "trigger_type", "interval_seconds", "run_at", "anchor_at", "timezone",
+    "dst_gap", "dst_fold", "misfire", "catchup_window", "timeout", "grace", "stop_reason", "next_fire_at",
+    "last_state", "last_duration_ms", "revision",
+)  # fmt: skip
+RUN_COLUMNS = (
+    "id", "job_id", "output", "exec_id", "job_name", "mode", "command", "state", "source", "scheduled_for",
+    "first_for", "fires", "claimed_at", "started_at", "ended_at", "duration_ms", "attempt", "exit_code", "signal",
+    "error", "stderr_at", "owner", "pid", "pid_start", "kill_by", "forced",
+)  # fmt: skip
+
+
+def job_of(row: tuple[Any, ...]) -> Job:
+    """The job in a row of JOB_COLUMNS."""
+    (job_id, name, desc, cron_expr, mode, command, allow_mode, max_run_count, run_count, state, last_run_time,
+     created_at, updated_at, trigger_type, interval_s, run_at, anchor_at, timezone, dst_gap, dst_fold, misfire,
+     catchup_window, timeout, grace, stop_reason, next_fire_at, last_state, last_duration_ms,
+     revision) = row  # fmt: skip
+    return Job(
+        id=job_id,
+        name=name,
+        desc=desc,
+        trigger_type=TriggerType(trigger_type),
+        cron_expr=cron_expr,
+        interval_s=interval_s,
+        at_ms=run_at,
+        anchor_ms=anchor_at,
+        timezone=timezone,
+        dst_gap=Gap(dst_gap),
+        dst_fold=Fold(dst_fold),
+        mode=mode,
+        command=command,
+        allow_mode=AllowMode(allow_mode),
+        misfire=Misfire(misfire),
+        catchup_window_s=catchup_window,
+        max_run_count=max_run_count,
+        run_count=run_count,
+        timeout_s=timeout,
+        grace_s=grace,
+        state=JobState(state),
+        stop_reason=stop_reason,
+        last_run_ms=_ms(last_run_time),
+        next_fire_ms=next_fire_at,
+        last_state=RunState(last_state) if last_state else None,
+        last_duration_ms=last_duration_ms,
+        created_ms=parse_text(created_at),
+        updated_ms=parse_text(updated_at),
+        revision=revision,
+    )
+
+
+def job_values(job: Job) -> dict[str, Any]:
+    """What a job says about itself, as columns; what its runs say about it (`run_count`, `last_…`) is not in it."""
+    return {
+        "name": job.name,
+        "desc": job.desc,
+        "cron_expr": job.cron_expr,
+        "mode": job.mode,
+        "command": job.command,
+        "allow_mode": int(job.allow_mode),
+        "max_run_count": job.max_run_count,
+        "state": int(job.state),
+        "next_run_time": _text(job.next_fire_ms),
+        "created_at": text(job.created_ms),
+        "updated_at": text(job.updated_ms),
+        "trigger_type": job.trigger_type.value,
+        "interval_seconds": job.interval_s,
+        "run_at": job.at_ms,
+        "anchor_at": job.anchor_ms,
+        "timezone": job.timezone,
+        "dst_gap": job.dst_gap.value,
+        "dst_fold": job.dst_fold.value,
+        "misfire": job.misfire.value,
+        "catchup_window": job.catchup_window_s,
+        "timeout": job.timeout_s,
+        "grace": job.grace_s,
+        "stop_reason": job.stop_reason,
+        "next_fire_at": job.next_fire_ms,
+    }
+
+
+def run_of(row: tuple[Any, ...]) -> Run:
+    """The run in a row of RUN_COLUMNS."""
+    (row_id, job_id, output, exec_id, job_name, mode, command, state, source, scheduled_for, first_for, fires,
+     claimed_at, started_at, ended_at, duration_ms, attempt, exit_code, signal, error, stderr_at, owner, pid,
+     pid_start, kill_by, forced) = row  # fmt: skip
+    return Run(
+        id=row_id,
+        exec_id=exec_id,
+        job_id=job_id,
+        job_name=job_name,
+        mode=mode,
+        command=command,
+        state=RunState(state),
+        source=Source(source),
+        scheduled_ms=scheduled_for,
+        first_ms=first_for,
+        fires=fires,
+        claimed_ms=claimed_at,
+        started_ms=started_at,
+        ended_ms=ended_at,
+        duration_ms=duration_ms,
+        attempt=attempt,
+        exit_code=exit_code,
+        signal=signal,
+        error=error,
+        output=output,
+        stderr_at=stderr_at,
+        owner=owner,
+        pid=pid,
+        pid_start=pid_start,
+        kill_by=kill_by,
+        forced=bool(forced),
+    )
+
+
+#: Columns of a row that a claim writes; the others have their defaults.
+_BORN = (
+    "job_id", "job_name", "mode", "command", "state", "source", "exec_id", "scheduled_for", "first_for", "fires",
+    "claimed_at", "ended_at", "end_time", "error", "owner", "forced",
+)  # fmt: skip
+
+
+def run_values(run: Run) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Columns and values of a run that is born."""
+    return _BORN, (
+        run.job_id, run.job_name, run.mode, run.command, run.state.value, run.source.value, run.exec_id,
+        run.scheduled_ms, run.first_ms, run.fires, run.claimed_ms, run.ended_ms, _text(run.ended_ms), run.error,
+        run.owner, int(run.forced),
+    )  # fmt: skip
+
+
+def _text(ms: int | None) -> str | None:
+    return None if ms is None else text(ms)
+
+
+def _ms(stored: str | None) -> int | None:
+    return None if stored is None else parse_text(stored)
