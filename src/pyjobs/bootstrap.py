@@ -1,0 +1,138 @@
+"""
+The one module that knows every concrete class. Each builder imports what it builds, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pyjobs import config, procs
+from pyjobs.clock import Clock, SystemClock
+from pyjobs.config import Origin, Settings
+from pyjobs.ports import Executor
+from pyjobs.service import Service, build
+
+if TYPE_CHECKING:
+    from pyjobs.executors.func import FuncExecutor
+    from pyjobs.executors.spool import Spool
+    from pyjobs.jobs import Run
+    from pyjobs.runner import Runner
+
+#: The runner never waits longer for a lock: its heartbeat and its time-outs must go on.
+_RUNNER_PATIENCE_S = 0.2
+__all__ = [
+    "build_executors",
+    "build_functions",
+    "build_runner",
+    "build_service",
+    "build_spool",
+    "load_settings",
+    "run_here",
+]
+
+
+def load_settings(
+    home: Path | None = None, flags: Mapping[str, Any] | None = None
+) -> tuple[Settings, dict[str, Origin]]:
+    """The settings of `home`, or of the home that the environment and the working directory give."""
+    found = home if home is not None else config.find_home(os.environ, Path.cwd())
+    return config.load(found.absolute(), os.environ, flags)
+
+
+def build_service(settings: Settings, clock: Clock | None = None) -> Service:
+    """
+    The use cases over the store of this home, which is made at first use.
+
+    Raises:
+        StoreUnusable, NotAllowed: it cannot be opened or made.
+    """
+    from pyjobs.nudge import SocketNudge
+    from pyjobs.store import open_store
+
+    store = open_store(settings)
+    return build(store, SocketNudge(settings.run_dir), clock or SystemClock(), settings.zone_name)
+
+
+def build_spool(settings: Settings) -> Spool:
+    """The files that hold the output of runs."""
+    from pyjobs.executors.spool import Spool
+
+    return Spool(settings.spool_dir, keep_bytes=settings.run_output_bytes, max_bytes=settings.spool_max_bytes)
+
+
+def build_functions(settings: Settings) -> FuncExecutor:
+    """The functions that there are: an executor and a catalogue. Close it after use."""
+    from pyjobs.executors.func import FuncExecutor
+
+    return FuncExecutor(settings, build_spool(settings), settings.run_dir / "exits")
+
+
+def build_executors(settings: Settings, functions: FuncExecutor) -> dict[str, Executor]:
+    """One executor a mode, those of other packages included (entry points `pyjobs.executors`)."""
+    from importlib.metadata import entry_points
+
+    from pyjobs.executors.command import CommandExecutor
+    from pyjobs.executors.http import HttpExecutor
+
+    spool = build_spool(settings)
+    found: list[Executor] = [
+        CommandExecutor(settings, spool),
+        HttpExecutor(settings, spool),
+        functions,
+    ]
+    found += [entry.load()(settings, spool) for entry in entry_points(group="pyjobs.executors")]
+    return {executor.mode: executor for executor in found}
+
+
+def build_runner(settings: Settings) -> tuple[Runner, FuncExecutor]:
+    """
+    What fires the jobs of this home, and its functions, which can be loaded again.
+
+    Raises:
+        Conflict: another runner has this store.
+    """
+    from pyjobs.nudge import Receiver
+    from pyjobs.runner import Runner
+    from pyjobs.store import open_store
+
+    clock, spool = SystemClock(), build_spool(settings)
+    spool.prepare()
+    (settings.run_dir / "exits").mkdir(parents=True, exist_ok=True, mode=0o700)
+    store = open_store(settings, patience_s=_RUNNER_PATIENCE_S, checkpoints=True)
+    store.quick_check()
+    receiver = Receiver(settings.run_dir)
+    service = build(store, receiver, clock, settings.zone_name)
+    functions = build_functions(settings)
+    executors = build_executors(settings, functions)
+    return Runner(settings, store, service, executors, spool, receiver, clock), functions
+
+
+def run_here(settings: Settings, run: Run) -> Run:
+    """
+    Make a run in this process, which owns it: what `pyjobs run` does when there is no daemon.
+
+    Its output can be followed in the spool meanwhile. Answers the run as it ended.
+    """
+    import logging
+
+    from pyjobs.runner import run_one
+    from pyjobs.store import open_store
+
+    logging.getLogger("pyjobs").addHandler(logging.NullHandler())
+    spool, executors = build_spool(settings), build_executors(settings, build_functions(settings))
+    spool.prepare()
+    store = open_store(settings)
+    try:
+        return run_one(store, run, executors, spool, SystemClock(), settings.job_timeout)
+    finally:
+        for executor in executors.values():
+            executor.close()
+        store.close()
+
+
+def me() -> str:
+    """This process as an owner of runs."""
+    return procs.owner_name()

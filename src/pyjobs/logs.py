@@ -1,0 +1,66 @@
+"""The system log: one JSON object a line, rotated by day. Job output is not in it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import os
+from datetime import datetime
+
+from pyjobs.config import Settings
+from pyjobs.errors import NotAllowed
+
+__all__ = ["set_up"]
+
+_KEEP_DAYS = 30
+
+
+class _JsonLines(logging.Formatter):
+    """{"level", "time", "caller", "msg"}, what log viewers of the Go original read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line, whatever the message holds."""
+        moment = datetime.fromtimestamp(record.created).astimezone()
+        line = {
+            "level": record.levelname.lower(),
+            "time": moment.isoformat(timespec="milliseconds"),
+            "caller": f"{record.name}:{record.lineno}",
+            "msg": record.getMessage(),
+        }
+        if record.exc_info:
+            line["stacktrace"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+def set_up(settings: Settings, *, to_stderr: bool = False) -> None:
+    """
+    Write the log of this process; called once by the runner.
+
+    Raises:
+        NotAllowed: the file cannot be written.
+    """
+    path = settings.path(settings.log_file)
+    handlers: list[logging.Handler] = []
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
+        rotating = logging.handlers.TimedRotatingFileHandler(
+            path, when="midnight", backupCount=_KEEP_DAYS, encoding="utf-8", errors="backslashreplace"
+        )
+        rotating.setFormatter(_JsonLines())
+        handlers.append(rotating)
+    except OSError as exc:
+        raise NotAllowed(
+            f"the log `{path}` cannot be written: {exc.strerror}",
+            f"日志 `{path}` 无法写入：{exc.strerror}",
+            hint="make the folder writable, or name another file by LOG_FILE",
+        ) from exc
+    if to_stderr:
+        plain = logging.StreamHandler()
+        plain.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handlers.append(plain)
+    logger = logging.getLogger("pyjobs")
+    logger.handlers[:] = handlers
+    logger.setLevel(settings.log_level)
+    logger.propagate = False

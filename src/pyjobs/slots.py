@@ -1,0 +1,427 @@
+"""
+Runs in flight: what waits for a slot, what is running, and how each comes to its one end.
+
+A slot takes a queued run, its executor runs it, and the store records its end. Every step is committed before the
+next one is taken, so that whoever comes after a crash finds out where it stood.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pyjobs import commandtext
+from pyjobs.clock import Clock
+from pyjobs.commandtext import Spec
+from pyjobs.errors import PyjobsError, StoreBusy
+from pyjobs.jobs import AllowMode, Job, Run, RunState
+from pyjobs.ports import Attempt, End, Executor, Launch, Outcome, Output, Start, Store
+
+__all__ = ["Flight", "Slots"]
+
+_log = logging.getLogger(__name__)
+#: Exit code of what could not even be started, as `timeout` and `docker run` have it.
+COULD_NOT_START = 125
+#: How often a killed run is looked at until nothing of it is left, seconds.
+_LOOK_AGAIN_S = 0.05
+#: How long nothing may be left to kill before it is said that something is.
+_GIVE_UP_S = 10.0
+_DEFAULT_GRACE_S = 10
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """A run that has a slot."""
+
+    run: Run
+    spec: Spec
+    timeout_s: float
+    grace_s: float
+    #: Monotonic; of the run, and of its attempt.
+    began: float
+    attempt_no: int = 1
+    attempt: Attempt | None = None
+    #: Monotonic instant of what comes next: time-out, hard kill, next look, next attempt.
+    deadline: float | None = None
+    #: What is being done about its end, if something is.
+    ending: RunState | None = None
+    #: Monotonic instants: the grace is over; it was killed for the first time.
+    kill_at: float = 0.0
+    forced_at: float | None = None
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts it may have."""
+        return max(1, self.spec.times)
+
+
+class _Ended(NamedTuple):
+    """An end that is not recorded yet."""
+
+    end: End
+    attempt: Attempt | None
+    #: Whether the row holds all of the output.
+    whole: bool
+
+
+class Slots:
+    """At most `limit` runs at once, in the order in which they came."""
+
+    def __init__(
+        self, store: Store, executors: Mapping[str, Executor], output: Output, clock: Clock, owner: str,
+        *, limit: int, default_timeout_s: int,
+    ) -> None:  # fmt: skip
+        """Take what runs are made with; `owner` is whose they are in the store."""
+        self._store = store
+        self._executors = executors
+        self._output = output
+        self._clock = clock
+        self._owner = owner
+        self._limit = limit
+        self._default_timeout_s = default_timeout_s
+        self._waiting: deque[Run] = deque()
+        self._held: dict[int, Run] = {}
+        self._flights: dict[str, Flight] = {}
+        self._busy_jobs: dict[int, int] = {}
+        #: Busy jobs whose next run waits for the one that is running.
+        self._in_turn: set[int] = set()
+        self._ended: list[_Ended] = []
+        self._unrecorded: list[Start] = []
+        #: Told of attempts whose end can be waited for, and of those that are over.
+        self.watch: Callable[[Flight], None] = lambda _: None
+        self.unwatch: Callable[[Flight], None] = lambda _: None
+
+    # --- what is there -----------------------------------------------------------------------------------------
+
+    @property
+    def flights(self) -> Iterable[Flight]:
+        """Runs that have a slot."""
+        return self._flights.values()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is running and nothing waits to be recorded."""
+        return not self._flights and not self._ended
+
+    @property
+    def pending(self) -> bool:
+        """Whether something could be launched now."""
+        return bool(self._waiting) and len(self._flights) < self._limit
+
+    def deadline(self) -> float | None:
+        """Monotonic instant at which `enforce` has something to do."""
+        soonest = [f.deadline for f in self._flights.values() if f.deadline is not None]
+        if self._ended or self._unrecorded:
+            soonest.append(self._clock.monotonic() + _LOOK_AGAIN_S)
+        return min(soonest, default=None)
+
+    # --- in ----------------------------------------------------------------------------------------------------
+
+    def admit(self, runs: Iterable[Run]) -> None:
+        """Queue runs that are claimed and mine."""
+        self._waiting.extend(runs)
+
+    def withdraw(self, exec_ids: Iterable[str]) -> None:
+        """Forget queued runs that got their end in the store."""
+        gone = set(exec_ids)
+        self._waiting = deque(r for r in self._waiting if r.exec_id not in gone)
+        self._held = {job_id: r for job_id, r in self._held.items() if r.exec_id not in gone}
+
+    def launch(self) -> None:
+        """
+        Give free slots to what waits.
+
+        Raises:
+            StoreBusy: nothing was launched; it waits on.
+        """
+        batch = self._take()
+        if not batch:
+            return
+        try:
+            jobs = self._store.jobs_by_id([r.job_id for r in batch if r.job_id is not None])
+            now_ms = self._clock.now_ms()
+            # Committed before the launch: a queued row was certainly never launched, a running one may have been.
+            mine = self._store.start_runs(
+                [Start(exec_id=r.exec_id, attempt=1, started_ms=now_ms) for r in batch], self._owner
+            )
+        except StoreBusy:
+            for run in reversed(batch):
+                self._release(run.job_id)
+                self._waiting.appendleft(run)
+            raise
+        for run in batch:
+            if run.exec_id in mine:
+                self._begin(run, jobs.get(run.job_id or 0))
+            else:  # skipped or killed while it waited
+                self._release(run.job_id)
+        self._record_pids()
+
+    def adopt(self, run: Run, attempt: Attempt) -> None:
+        """Go on with a run that a dead runner started; the store says already that it is mine."""
+        job = self._store.job(run.job_id) if run.job_id is not None else None
+        flight = self._flight(run, job)
+        flight.attempt, flight.attempt_no = attempt, max(1, run.attempt)
+        ran_s = max(0.0, (self._clock.now_ms() - (run.started_ms or self._clock.now_ms())) / 1000)
+        flight.began -= ran_s
+        if flight.timeout_s:
+            flight.deadline = flight.began + flight.timeout_s
+        self._flights[run.exec_id] = flight
+        self._occupy(run.job_id)
+        self.watch(flight)
+
+    # --- on the way --------------------------------------------------------------------------------------------
+
+    def collect(self, flights: Iterable[Flight]) -> list[Flight]:
+        """Look at flights whose attempt may have ended; answers those that are not over all the same."""
+        left = []
+        for flight in list(flights):
+            attempt = flight.attempt
+            if attempt is None or flight.run.exec_id not in self._flights:
+                continue
+            outcome = attempt.outcome()
+            if outcome is not None:
+                self._attempt_ended(flight, outcome)
+            if flight.attempt is attempt and flight.run.exec_id in self._flights:
+                left.append(flight)
+        return left
+
+    def kill(self, requests: Mapping[str, str]) -> None:
+        """End runs as somebody asked for."""
+        for exec_id, by in requests.items():
+            flight = self._flights.get(exec_id)
+            if flight is not None and flight.ending is not RunState.KILLED:
+                self._end_it(flight, RunState.KILLED, f"killed by {by}")
+            elif flight is None:
+                self._kill_waiting(exec_id, by)
+
+    def enforce(self) -> None:
+        """Do what is due by the monotonic clock: time-outs, hard kills, next attempts."""
+        now = self._clock.monotonic()
+        for flight in [f for f in self._flights.values() if f.deadline is not None and f.deadline <= now]:
+            flight.deadline = None
+            if flight.attempt is None:
+                self._next_attempt(flight)
+            elif flight.ending is None:
+                self._end_it(flight, RunState.TIMEOUT, f"timed out after {flight.timeout_s:g} s")
+            else:
+                self._press(flight, now)
+                self.collect([flight])
+
+    def flush(self) -> None:
+        """
+        Record the ends that came up since last time, in one durable transaction.
+
+        Raises:
+            StoreBusy: they are kept, and their exit statuses with them.
+        """
+        if self._unrecorded:
+            self._record_pids()
+        if not self._ended:
+            return
+        self._store.end_runs([ended.end for ended in self._ended], self._owner)
+        recorded, self._ended = self._ended, []
+        for ended in recorded:
+            if ended.attempt is not None:
+                ended.attempt.close()
+            self._output.forget(ended.end.exec_id, keep_output=not ended.whole)
+
+    def trim(self) -> None:
+        """Keep output files that are being written within their limit."""
+        for exec_id in self._flights:
+            self._output.trim(exec_id)
+
+    def end_all(self, state: RunState, reason: str, *, only: Callable[[Flight], bool] = lambda _: True) -> None:
+        """Ask for the end of all flights, or of some."""
+        for flight in [f for f in self._flights.values() if only(f)]:
+            if flight.ending is None:
+                self._end_it(flight, state, reason)
+
+    # --- inside ------------------------------------------------------------------------------------------------
+
+    def _take(self) -> list[Run]:
+        batch: list[Run] = []
+        while self._waiting and len(self._flights) + len(batch) < self._limit:
+            run = self._waiting.popleft()
+            if run.job_id is not None and run.job_id in self._in_turn and not run.forced:
+                self._held[run.job_id] = run
+                continue
+            self._occupy(run.job_id)
+            batch.append(run)
+        return batch
+
+    def _occupy(self, job_id: int | None) -> None:
+        if job_id is not None:
+            self._busy_jobs[job_id] = self._busy_jobs.get(job_id, 0) + 1
+
+    def _release(self, job_id: int | None) -> None:
+        if job_id is None:
+            return
+        left = self._busy_jobs.get(job_id, 0) - 1
+        if left > 0:
+            self._busy_jobs[job_id] = left
+            return
+        self._busy_jobs.pop(job_id, None)
+        self._in_turn.discard(job_id)
+        held = self._held.pop(job_id, None)
+        if held is not None:
+            self._waiting.appendleft(held)
+
+    def _flight(self, run: Run, job: Job | None) -> Flight:
+        spec = commandtext.parse(run.mode, run.command, lenient=True)
+        timeout = spec.timeout if spec.timeout is not None else job.timeout_s if job is not None else None
+        if job is not None and job.allow_mode is AllowMode.IMMEDIATE:
+            self._in_turn.add(job.id)
+        return Flight(
+            run=run,
+            spec=spec,
+            timeout_s=float(self._default_timeout_s if timeout is None else timeout),
+            grace_s=float(job.grace_s if job is not None else _DEFAULT_GRACE_S),
+            began=self._clock.monotonic(),
+        )
+
+    def _begin(self, run: Run, job: Job | None) -> None:
+        try:
+            flight = self._flight(run, job)
+            unknown = commandtext.unknown_tags(run.mode, run.command)
+        except (PyjobsError, KeyError) as exc:
+            end = End(exec_id=run.exec_id, state=RunState.FAILED, ended_ms=self._clock.now_ms(), duration_ms=0,
+                      exit_code=COULD_NOT_START, error=f"it could not be started: {exc}")  # fmt: skip
+            self._ended.append(_Ended(end, None, whole=True))
+            self._release(run.job_id)
+            return
+        if unknown:
+            flight.errors.append(f"ignored unknown tags: {', '.join(unknown)}")
+        self._flights[run.exec_id] = flight
+        self._start_attempt(flight)
+
+    def _start_attempt(self, flight: Flight) -> None:
+        run = flight.run
+        launch = Launch(
+            exec_id=run.exec_id,
+            job_id=run.job_id,
+            job_name=run.job_name,
+            attempt=flight.attempt_no,
+            spec=flight.spec,
+            scheduled_ms=run.scheduled_ms,
+            timeout_s=flight.timeout_s,
+        )
+        try:
+            executor = self._executors[run.mode]
+            flight.attempt = executor.start(launch)
+        except KeyError:
+            error = f"nothing here runs mode `{run.mode}`"
+            self._attempt_ended(flight, Outcome(success=False, exit_code=COULD_NOT_START, error=error))
+            return
+        except PyjobsError as exc:
+            self._attempt_ended(flight, Outcome(success=False, exit_code=COULD_NOT_START, error=str(exc)))
+            return
+        flight.deadline = self._clock.monotonic() + flight.timeout_s if flight.timeout_s else None
+        if flight.attempt.pid is not None or flight.attempt_no > 1:
+            self._unrecorded.append(
+                Start(
+                    exec_id=run.exec_id,
+                    attempt=flight.attempt_no,
+                    started_ms=self._clock.now_ms(),
+                    pid=flight.attempt.pid,
+                    pid_start=flight.attempt.pid_start,
+                )
+            )
+        self.watch(flight)
+
+    def _record_pids(self) -> None:
+        """Committed, and no more: without it a crash looks for the run's id among all processes."""
+        if self._unrecorded:
+            try:
+                self._store.start_runs(self._unrecorded, self._owner)
+            except StoreBusy:
+                return
+            self._unrecorded.clear()
+
+    def _next_attempt(self, flight: Flight) -> None:
+        flight.attempt_no += 1
+        self._start_attempt(flight)
+        self._record_pids()
+
+    def _attempt_ended(self, flight: Flight, outcome: Outcome) -> None:
+        if flight.ending is not None and flight.attempt is not None and not flight.attempt.gone():
+            # The process is gone, something that it started is not: make sure before it is said to have ended.
+            now = self._clock.monotonic()
+            if flight.forced_at is None or now - flight.forced_at < _GIVE_UP_S:
+                self._press(flight, now)
+                return
+            flight.errors.append("some of its processes could not be ended")
+        final = flight.ending is RunState.KILLED or outcome.lost
+        if outcome.success and flight.ending is None:
+            self._finish(flight, RunState.SUCCESS, outcome)
+        elif not final and flight.attempt_no < flight.attempts:
+            self._pause(flight, outcome)
+        else:
+            state = RunState.LOST if outcome.lost else flight.ending or RunState.FAILED
+            self._finish(flight, state, outcome)
+
+    def _pause(self, flight: Flight, outcome: Outcome) -> None:
+        """Close an attempt that failed, and wait for the next one."""
+        if flight.ending is None:
+            flight.errors.append(f"attempt {flight.attempt_no}: {outcome.error}")
+        self.unwatch(flight)
+        if flight.attempt is not None:
+            flight.attempt.close()
+        flight.attempt, flight.ending, flight.forced_at = None, None, None
+        flight.deadline = self._clock.monotonic() + flight.spec.interval
+
+    def _finish(self, flight: Flight, state: RunState, outcome: Outcome) -> None:
+        run = flight.run
+        if flight.attempt is not None:
+            self.unwatch(flight)
+        errors = list(flight.errors)
+        if state in (RunState.FAILED, RunState.LOST) and outcome.error:
+            several = f"attempt {flight.attempt_no}: " if flight.attempts > 1 and flight.attempt_no > 1 else ""
+            errors.append(several + outcome.error)
+        spooled = self._output.read(run.exec_id)
+        ended_ms = self._clock.now_ms()
+        end = End(
+            exec_id=run.exec_id,
+            state=state,
+            ended_ms=ended_ms,
+            duration_ms=round((self._clock.monotonic() - flight.began) * 1000),
+            exit_code=outcome.exit_code,
+            signal=outcome.signal,
+            error="; ".join(errors) if state is not RunState.SUCCESS else "",
+            output=spooled.output,
+            stderr_at=spooled.stderr_at,
+        )
+        self._ended.append(_Ended(end, flight.attempt, spooled.whole))
+        del self._flights[run.exec_id]
+        self._release(run.job_id)
+        level = logging.INFO if state is RunState.SUCCESS else logging.WARNING
+        _log.log(level, "run %s of job %s: %s %s", run.exec_id, run.job_name, state.value, end.error)
+
+    def _end_it(self, flight: Flight, state: RunState, reason: str) -> None:
+        flight.ending = state
+        flight.errors.append(reason)
+        if flight.attempt is None:  # between two attempts
+            self._finish(flight, state, Outcome(success=False, error=reason))
+            return
+        flight.attempt.stop(force=False)
+        flight.deadline = self._clock.monotonic()
+        flight.kill_at = flight.deadline + flight.grace_s
+        self.collect([flight])
+
+    def _press(self, flight: Flight, now: float) -> None:
+        """Look again soon, and kill what did not go within its grace."""
+        if now >= flight.kill_at and flight.attempt is not None:
+            flight.forced_at = now if flight.forced_at is None else flight.forced_at
+            flight.attempt.stop(force=True)
+        flight.deadline = now + _LOOK_AGAIN_S
+
+    def _kill_waiting(self, exec_id: str, by: str) -> None:
+        queued = [r for r in (*self._waiting, *self._held.values()) if r.exec_id == exec_id]
+        if queued:
+            self.withdraw([exec_id])
+            error = f"ended by {by} before it was launched"
+            end = End(exec_id=exec_id, state=RunState.SKIPPED, ended_ms=self._clock.now_ms(), error=error)
+            self._ended.append(_Ended(end, None, whole=True))
