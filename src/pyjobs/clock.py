@@ -50,9 +50,9 @@ def from_ms(ms: int) -> datetime:
 
 def text(ms: int) -> str:
     """`YYYY-MM-DD HH:MM:SS` in UTC, the form that the store keeps."""
-    return from_ms(ms).strftime("%Y-%m-%d %H:%M:%S")
+    return from_ms(ms).isoformat(" ", "seconds")[:19]
 
 
 def parse_text(stored: str) -> int:
     """Milliseconds of a text that `text` wrote."""
-    return to_ms(datetime.strptime(stored, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC))
+    return to_ms(datetime.fromisoformat(stored).replace(tzinfo=UTC))

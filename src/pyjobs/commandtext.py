@@ -11,6 +11,7 @@ import difflib
 import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
+from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
 from pyjobs.errors import BadCommandText
@@ -159,6 +160,8 @@ def parse(mode: str, text: str, *, lenient: bool = False) -> Spec:
 
 def unknown_tags(mode: str, text: str) -> list[str]:
     """The tags in a stored text that its mode does not have."""
+    if "【" not in text:
+        return []
     known = _tags(SPECS[mode])
     return [tag for tag, _ in _lines(text) or [] if tag not in known]
 
@@ -212,6 +215,8 @@ def pairs(field_name: str, text: str, separator: str) -> tuple[tuple[str, str], 
 
 def _lines(text: str) -> list[tuple[str, str]] | None:
     """(tag, value) in the order of the text; None when no line starts with a tag."""
+    if "【" not in text:
+        return None
     found: list[tuple[str, list[str]]] = []
     for line in text.replace("\r\n", "\n").split("\n"):
         match = _TAG.match(line)
@@ -225,11 +230,16 @@ def _lines(text: str) -> list[tuple[str, str]] | None:
 
 
 def _tags(kind: type[Spec]) -> dict[str, Any]:
-    return {f.name: f for f in fields(kind)}
+    return _tags_of(kind.MODE)
+
+
+@lru_cache
+def _tags_of(mode: str) -> dict[str, Any]:
+    return {f.name: f for f in fields(SPECS[mode])}
 
 
 def _main_tag(kind: type[Spec]) -> str:
-    return next(f.name for f in fields(kind) if f.default is MISSING)
+    return next(name for name, about in _tags(kind).items() if about.default is MISSING)
 
 
 def _unknown(tag: str, known: dict[str, Any]) -> BadCommandText:
@@ -260,7 +270,7 @@ def _check(spec: Spec) -> None:
     value = getattr(spec, main)
     if not value:
         raise BadCommandText(main, "is missing or empty", "不能为空", hint=f"write it bare, or as `【{main}】…`")
-    for about in fields(spec):
+    for about in _tags(type(spec)).values():
         content = getattr(spec, about.name)
         if isinstance(content, str) and "\0" in content:
             raise BadCommandText(about.name, "holds a NUL character", "含有 NUL 字符")

@@ -174,7 +174,7 @@ def default_zone_name() -> str:
     for name in filter(None, candidates):
         try:
             ZoneInfo(name)
-        except (ValueError, OSError):
+        except (ValueError, KeyError, OSError):
             continue
         return name
     return "UTC"
@@ -187,7 +187,7 @@ def _default(about: Any) -> Any:
 def _read(path: Path) -> dict[str, Any]:
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as exc:
         raise BadSetting(str(path), f"cannot be read: {exc.strerror}", f"无法读取：{exc.strerror}") from exc
@@ -290,7 +290,7 @@ def _check(settings: Settings, origins: Mapping[str, Origin]) -> None:
     if settings.timezone:
         try:
             ZoneInfo(settings.timezone)
-        except (ValueError, OSError) as exc:
+        except (ValueError, KeyError, OSError) as exc:
             raise BadSetting(
                 origins["timezone"].source,
                 f"there is no time zone `{settings.timezone}`",

@@ -11,7 +11,6 @@ exit status to `exits/PID.START` before it reaps it, so that a runner that comes
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import signal
@@ -55,8 +54,7 @@ def boot_id() -> str:
 def start_time(pid: int) -> int | None:
     """Start time of a process, zombies included, in clock ticks since boot; None when there is no such process."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123 - the supervisor's hot path, and smaller
-            return int(stat.read().rpartition(b")")[2].split()[19])
+        return int(_stat(pid)[19])
     except (OSError, IndexError, ValueError):
         if os.path.isdir("/proc/self"):  # noqa: PTH112
             return None
@@ -145,6 +143,8 @@ def forget_exit(folder: Path, pid: int, start: int) -> None:
 
 def become_subreaper() -> bool:
     """Inherit the orphans of all descendants; False where the system cannot."""
+    import ctypes
+
     try:
         libc = ctypes.CDLL(None, use_errno=True)
         return bool(libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
@@ -158,6 +158,15 @@ def describe_signal(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _stat(pid: int) -> list[bytes]:
+    """What the kernel says of a process, from its state (the third field) on; read once a run, so without buffers."""
+    descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 1024).rpartition(b")")[2].split()
+    finally:
+        os.close(descriptor)
 
 
 def _ended(found: os.waitid_result) -> Ended:
@@ -187,7 +196,6 @@ def _write_exit(folder: Path, pid: int, how: Ended) -> None:
 def is_zombie(pid: int) -> bool:
     """Whether a process has ended and waits to be reaped."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as stat:  # noqa: PTH123
-            return stat.read().rpartition(b")")[2].split()[0] == b"Z"
+        return _stat(pid)[0] == b"Z"
     except (OSError, IndexError):
         return False

@@ -286,13 +286,13 @@ class Slots:
     def _begin(self, run: Run, job: Job | None) -> None:
         try:
             flight = self._flight(run, job)
-            unknown = commandtext.unknown_tags(run.mode, run.command)
         except (PyjobsError, KeyError) as exc:
             end = End(exec_id=run.exec_id, state=RunState.FAILED, ended_ms=self._clock.now_ms(), duration_ms=0,
                       exit_code=COULD_NOT_START, error=f"it could not be started: {exc}")  # fmt: skip
             self._ended.append(_Ended(end, None, whole=True))
             self._release(run.job_id)
             return
+        unknown = commandtext.unknown_tags(run.mode, run.command)
         if unknown:
             flight.errors.append(f"ignored unknown tags: {', '.join(unknown)}")
         self._flights[run.exec_id] = flight
@@ -397,7 +397,7 @@ class Slots:
         self._ended.append(_Ended(end, flight.attempt, spooled.whole))
         del self._flights[run.exec_id]
         self._release(run.job_id)
-        level = logging.INFO if state is RunState.SUCCESS else logging.WARNING
+        level = logging.DEBUG if state is RunState.SUCCESS else logging.WARNING
         _log.log(level, "run %s of job %s: %s %s", run.exec_id, run.job_name, state.value, end.error)
 
     def _end_it(self, flight: Flight, state: RunState, reason: str) -> None:

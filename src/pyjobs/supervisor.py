@@ -150,7 +150,8 @@ class Supervisor:
         os.close(self._life_fd)
         self._heartbeat_fd = self._life_fd = -1
         if self._stopping:
-            return 0 if how.exit_code == 0 else 1
+            # One that was still starting ends by the signal itself.
+            return 0 if how.exit_code == 0 or how.signal == signal.SIGTERM else 1
         if not self._was_ready:  # it never came up: whoever started us was told why
             return how.exit_code or 1
         if time.monotonic() - self._born > _HEALTHY_S:

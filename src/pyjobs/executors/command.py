@@ -40,6 +40,7 @@ class CommandExecutor:
     def __init__(self, settings: Settings, spool: Spool) -> None:
         """Take the home whose folder commands start in."""
         self._home = settings.home
+        self._at_home = Path.cwd() == settings.home
         self._spool = spool
         self._exits = settings.run_dir / "exits"
         self._sh = shutil.which("sh") or "/bin/sh"
@@ -53,8 +54,8 @@ class CommandExecutor:
         argv = self._argv(spec)
         actions = [
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(self._spool.out(launch.exec_id)), _APPEND, 0o600),
-            (os.POSIX_SPAWN_OPEN, 2, str(self._spool.err(launch.exec_id)), _APPEND, 0o600),
+            (os.POSIX_SPAWN_OPEN, 1, self._spool.out(launch.exec_id), _APPEND, 0o600),
+            (os.POSIX_SPAWN_OPEN, 2, self._spool.err(launch.exec_id), _APPEND, 0o600),
         ]
         try:
             pid = os.posix_spawn(
@@ -81,11 +82,11 @@ class CommandExecutor:
         """Nothing is held; commands go on."""
 
     def _argv(self, spec: CommandSpec) -> list[str]:
+        if self._at_home and not spec.workdir:
+            return [self._shell, "-c", spec.command]
         folder = self._home / Path(spec.workdir).expanduser() if spec.workdir else self._home
         if not folder.is_dir():
             raise RunFailed(f"the working directory `{folder}` is not there", f"工作目录 `{folder}` 不存在")
-        if folder == Path.cwd():
-            return [self._shell, "-c", spec.command]
         return [self._sh, "-c", _IN_FOLDER, "sh", str(folder), self._shell, spec.command]
 
 

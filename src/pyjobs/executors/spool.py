@@ -12,6 +12,7 @@ import ctypes
 import os
 from pathlib import Path
 
+from pyjobs.folders import make_private
 from pyjobs.ports import Spooled
 
 __all__ = ["Spool"]
@@ -27,12 +28,13 @@ class Spool:
     def __init__(self, folder: Path, *, keep_bytes: int, max_bytes: int) -> None:
         """Take the folder, how much of each stream a row keeps, and how much its file may hold."""
         self._folder = folder
-        self._keep = keep_bytes
+        # What the file does not hold the row cannot.
+        self._keep = min(keep_bytes, max_bytes)
         self._max = max_bytes
 
     def prepare(self) -> None:
         """Make the folder, for its owner only."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self._folder)
 
     def out(self, exec_id: str) -> Path:
         """File of standard output."""
@@ -48,7 +50,7 @@ class Spool:
 
     def append(self, exec_id: str, out: str = "", err: str = "") -> None:
         """Add text of an executor that is no process."""
-        for path, text in ((self.out(exec_id), out), (self.err(exec_id), err)):
+        for path, text in zip(self._streams(exec_id), (out, err), strict=True):
             if text:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, _MODE)
                 with os.fdopen(descriptor, "wb") as file:
@@ -56,38 +58,43 @@ class Spool:
 
     def read(self, exec_id: str) -> Spooled:
         """Head and tail of both streams."""
-        out, out_whole = self._ends(self.out(exec_id))
-        err, err_whole = self._ends(self.err(exec_id))
+        (out, out_whole), (err, err_whole) = map(self._ends, self._streams(exec_id))
         return Spooled(out + err, len(out), out_whole and err_whole)
 
     def trim(self, exec_id: str) -> None:
         """Punch out the middle of a file that grew over the limit; where the file system cannot, leave it."""
-        for path in (self.out(exec_id), self.err(exec_id)):
+        for path in self._streams(exec_id):
             with contextlib.suppress(OSError):
-                size = path.stat().st_size
+                size = os.stat(path).st_size  # noqa: PTH116 - see _streams
                 if size > self._max:
                     _punch(path, self._max // 2, size - self._max // 2)
 
     def forget(self, exec_id: str, *, keep_output: bool = False) -> None:
         """Delete a run's files; with `keep_output` only what nobody would read."""
-        paths = [self.result(exec_id)]
-        if not keep_output:
-            paths += [self.out(exec_id), self.err(exec_id)]
-        for path in paths:
+        for path in (f"{self._folder}/{exec_id}.result", *(() if keep_output else self._streams(exec_id))):
             with contextlib.suppress(OSError):
-                path.unlink()
+                os.unlink(path)  # noqa: PTH108 - see _streams
 
-    def _ends(self, path: Path) -> tuple[str, bool]:
+    def _streams(self, exec_id: str) -> tuple[str, str]:
+        """Both files as text: for each run they are opened and deleted, and a Path costs as much as that."""
+        return f"{self._folder}/{exec_id}.out", f"{self._folder}/{exec_id}.err"
+
+    def _ends(self, path: str) -> tuple[str, bool]:
+        """(head and tail of a file, whether that is all)."""
         try:
-            with path.open("rb", buffering=0) as file:
-                size = os.fstat(file.fileno()).st_size
-                if size <= self._keep:
-                    return _text(file.read(self._keep) or b""), True
-                head = file.read(self._keep // 2) or b""
-                file.seek(size - self._keep // 2)
-                tail = file.read(self._keep // 2) or b""
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             return "", True
+        try:
+            size = os.fstat(descriptor).st_size
+            if size <= self._keep:
+                return _text(os.pread(descriptor, self._keep, 0)) if size else "", True
+            head = os.pread(descriptor, self._keep // 2, 0)
+            tail = os.pread(descriptor, self._keep // 2, size - self._keep // 2)
+        except OSError:
+            return "", True
+        finally:
+            os.close(descriptor)
         dropped = size - len(head) - len(tail)
         return f"{_text(head)}\n… {dropped} bytes left out …\n{_text(tail)}", False
 
@@ -97,7 +104,7 @@ def _text(data: bytes) -> str:
     return data.decode("utf-8", "replace").replace("\0", "\N{SYMBOL FOR NULL}")
 
 
-def _punch(path: Path, start: int, end: int) -> None:
+def _punch(path: str, start: int, end: int) -> None:
     start = -(-start // _BLOCK) * _BLOCK
     end = end // _BLOCK * _BLOCK
     if end <= start:

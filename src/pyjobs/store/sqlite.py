@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
+import sqlite3
+import stat
+import threading
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,11 +24,12 @@ from peewee import (
     fn,
 )
 
-from pyjobs.clock import text
-from pyjobs.errors import Conflict, NameTaken, NotAllowed, NotFound, StoreBusy, StoreUnusable
+from pyjobs.clock import SystemClock, text
+from pyjobs.errors import Conflict, Invalid, NameTaken, NotAllowed, NotFound, StoreBusy, StoreUnusable
+from pyjobs.folders import make_private
 from pyjobs.jobs import Job, JobState, Run, RunState
 from pyjobs.ports import Claimed, End, JobQuery, Page, RunQuery, Start
-from pyjobs.store.migrations import migrate
+from pyjobs.store.migrations import check, migrate
 from pyjobs.store.tables import (
     JOB_COLUMNS,
     RUN_COLUMNS,
@@ -33,6 +39,7 @@ from pyjobs.store.tables import (
     run_of,
     run_values,
 )
+from pyjobs.store.transactions import immediate
 
 __all__ = ["SqliteStore"]
 
@@ -43,6 +50,17 @@ _RUNS_SQL = f"SELECT {', '.join(RUN_COLUMNS)} FROM job_logs"
 _CHUNK = 500
 #: Rows that `clear_runs` deletes in one transaction, so that no claim waits for long.
 _BATCH = 500
+#: Between two tries to open a store that another process is making.
+_TRY_AGAIN_S = 0.02
+#: Rows before the first one of a range that are looked at all the same.
+_BEFORE_JUMP = 1000
+
+
+class _Now(threading.local):
+    """Where this thread is; its connection is its own too (Peewee keeps one a thread)."""
+
+    inside = False
+    durable = True
 
 
 class SqliteStore:
@@ -57,58 +75,77 @@ class SqliteStore:
             StoreUnusable: it is no database, or one of a newer version.
         """
         self.path = path
-        self._depth = 0
-        self._durable = True
+        self._now = _Now()
         _make(path)
         pragmas = {
-            "journal_mode": "wal",
             "foreign_keys": 1,
             "busy_timeout": int(patience_s * 1000),
             "synchronous": "full",
             "wal_autocheckpoint": 1000 if checkpoints else 0,
         }
         self._db: Any = SqliteDatabase(str(path), pragmas=pragmas, timeout=patience_s)
+        self._db.register_function(str.casefold, "folded", 1, deterministic=True)
         self._tables = make_tables(self._db)
-        try:
-            with self._translated():
-                migrate(self._db)
-        except BaseException:
-            self._db.close()
-            raise
+        self._open(patience_s)
+
+    def _open(self, patience_s: float) -> None:
+        """Connect, and bring the file up to date; nothing is written to one that is not ours."""
+        clock = SystemClock()
+        last = clock.monotonic() + patience_s
+        while True:
+            try:
+                with self._translated():
+                    check(self._db)
+                    # Kept in the file. SQLite waits for no lock here: two that make a store at once get in each
+                    # other's way, and have to try again.
+                    self._db.execute_sql("PRAGMA journal_mode = wal")
+                    migrate(self._db)
+            except StoreBusy:
+                self._db.close()
+                if clock.monotonic() > last:
+                    raise
+                time.sleep(_TRY_AGAIN_S)
+            except BaseException:
+                self._db.close()
+                raise
+            else:
+                return
 
     # --- transactions ------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[None]:
         """Write lock at once; commit at the end. An inner one joins the outer one."""
-        if self._depth:
+        if self._now.inside:
             yield
             return
         with self._translated():
             self._set_durable(durable=durable)
-            self._depth = 1
+            self._now.inside = True
             try:
-                with self._db.atomic("IMMEDIATE"):
+                with immediate(self._db):
                     yield
             finally:
-                self._depth = 0
+                self._now.inside = False
 
     def _set_durable(self, *, durable: bool) -> None:
-        if durable != self._durable:
+        if durable != self._now.durable:
             self._db.execute_sql(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            self._durable = durable
+            self._now.durable = durable
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
         """Errors of the database as ours."""
         try:
             yield
-        except (OperationalError, InterfaceError) as exc:
+        except (OperationalError, InterfaceError, sqlite3.OperationalError, sqlite3.InterfaceError) as exc:
             raise self._operational(exc) from exc
-        except IntegrityError:
+        except (IntegrityError, sqlite3.IntegrityError):
             raise
-        except DatabaseError as exc:
+        except (DatabaseError, sqlite3.DatabaseError) as exc:
             raise self._corrupt(exc) from exc
+        except UnicodeEncodeError as exc:
+            raise Invalid("text", "holds bytes that are no UTF-8", "含有无效的 UTF-8 字节") from exc
 
     def _operational(self, exc: Exception) -> Exception:
         message = str(exc)
@@ -244,10 +281,11 @@ class SqliteStore:
     def due_changes(self, since_revision: int) -> tuple[int, list[tuple[int, int | None]]]:
         """(newest revision, (job id, next fire or None) of jobs changed after a revision); 0 gives all active ones."""
         newest = int(self.fact("revision") or 0)
-        sql = "SELECT id, CASE WHEN state = 2 THEN NULL ELSE next_fire_at END FROM jobs WHERE revision > ?"
-        if not since_revision:
-            sql += " AND state <> 2 AND next_fire_at IS NOT NULL"
-        return newest, [(int(i), due) for i, due in self._rows(sql, [since_revision])]
+        due = "state <> 2 AND typeof(next_fire_at) = 'integer'"
+        sql = f"SELECT id, CASE WHEN {due} THEN next_fire_at END FROM jobs WHERE "
+        # A row that somebody else's program wrote has no revision, and is due all the same.
+        sql += "revision > ?" if since_revision else due
+        return newest, [(int(i), due) for i, due in self._rows(sql, [since_revision] if since_revision else [])]
 
     def jobs_by_id(self, ids: Sequence[int]) -> dict[int, Job]:
         """Several jobs at once."""
@@ -270,7 +308,8 @@ class SqliteStore:
 
     def unowned_runs(self) -> list[Run]:
         """Queued runs that nobody owns, oldest first."""
-        return [run_of(row) for row in self._rows(f"{_RUNS_SQL} WHERE {_ACTIVE} AND owner IS NULL ORDER BY id", [])]
+        sql = f"{_RUNS_SQL} WHERE {_ACTIVE} AND state = 'queued' AND owner IS NULL ORDER BY id"
+        return [run_of(row) for row in self._rows(sql, [])]
 
     def kill_requests(self, owner: str) -> dict[str, str]:
         """exec id -> who asked, of this owner's active runs whose end was asked for."""
@@ -303,6 +342,7 @@ class SqliteStore:
         if not runs:
             return set()
         columns = run_values(runs[0])[0]
+        newest = int(self._rows("SELECT coalesce(max(id), 0) FROM job_logs", [])[0][0])
         cursor = self._db.cursor()
         cursor.executemany(
             f"INSERT OR IGNORE INTO job_logs ({', '.join(columns)}) VALUES ({_marks(columns)})",
@@ -313,9 +353,8 @@ class SqliteStore:
             return set(names)
         found: set[str] = set()
         for chunk in _chunks(names):
-            found.update(
-                r[0] for r in self._rows(f"SELECT exec_id FROM job_logs WHERE exec_id IN ({_marks(chunk)})", chunk)
-            )
+            sql = f"SELECT exec_id FROM job_logs WHERE exec_id IN ({_marks(chunk)}) AND id > ?"
+            found.update(row[0] for row in self._rows(sql, [*chunk, newest]))
         return found
 
     # --- runs --------------------------------------------------------------------------------------------------
@@ -334,10 +373,11 @@ class SqliteStore:
             f" WHERE exec_id = ? AND {_ACTIVE} AND owner = ?"
         )
         with self.transaction(durable=False):
+            execute = self._db.cursor().execute
             return {
                 s.exec_id
                 for s in starts
-                if self._db.execute_sql(
+                if execute(
                     sql, (s.attempt, s.pid, s.pid_start, s.started_ms, text(s.started_ms), s.exec_id, owner)
                 ).rowcount
             }
@@ -359,18 +399,19 @@ class SqliteStore:
         )
         changed = set()
         with self.transaction():
+            execute = self._db.cursor().execute
             for e in ends:
                 values = (
                     e.state.value, e.state.status, e.ended_ms, text(e.ended_ms), e.duration_ms, e.exit_code, e.signal,
                     e.error, e.output, e.stderr_at, e.exec_id, owner,
                 )  # fmt: skip
-                if not self._db.execute_sql(run_sql, values).rowcount:
+                if not execute(run_sql, values).rowcount:
                     continue
                 changed.add(e.exec_id)
                 if e.state is RunState.SKIPPED:
-                    self._db.execute_sql(uncount_sql, (e.exec_id,))
+                    execute(uncount_sql, (e.exec_id,))
                 else:
-                    self._db.execute_sql(job_sql, (e.state.value, e.duration_ms, e.exec_id))
+                    execute(job_sql, (e.state.value, e.duration_ms, e.exec_id))
         return changed
 
     def request_kill(self, exec_id: str, by: str) -> bool:
@@ -456,42 +497,45 @@ class SqliteStore:
 
 
 def _make(path: Path) -> None:
-    """Make the file, for its owner only; say plainly why not."""
+    """
+    Make the file, for its owner only; say plainly why not.
+
+    One that is there is not opened: to close it would release the locks of all other connections of this process.
+    """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-    except IsADirectoryError as exc:
-        raise StoreUnusable(f"`{path}` is a folder, not a database", f"`{path}` 是目录，不是数据库") from exc
+        make_private(path.parent)
+        if not path.exists():
+            with contextlib.suppress(FileExistsError):
+                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        mode = path.stat().st_mode
     except OSError as exc:
-        raise NotAllowed(
-            f"`{path}` cannot be written: {exc.strerror}",
-            f"`{path}` 无法写入：{exc.strerror}",
-            hint="make the folder writable, or set PYJOBS_HOME to one that is",
-            hint_zh="请使该目录可写，或将 PYJOBS_HOME 设为可写目录",
-        ) from exc
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-    except OSError as exc:
-        raise NotAllowed(f"`{path}` cannot be read: {exc.strerror}", f"`{path}` 无法读取：{exc.strerror}") from exc
-    if head and head != b"SQLite format 3\0":
-        raise StoreUnusable(
-            f"`{path}` is not an SQLite database",
-            f"`{path}` 不是 SQLite 数据库",
-            hint="nothing was changed; put a backup of the file in its place, or name another one by DATABASE_URL",
-            hint_zh="文件未被改动；请用备份替换该文件，或用 DATABASE_URL 指定其他文件",
-        )
+        raise _forbidden(path, exc.strerror or str(exc)) from exc
+    if stat.S_ISDIR(mode):
+        raise StoreUnusable(f"`{path}` is a folder, not a database", f"`{path}` 是目录，不是数据库")
+    if not stat.S_ISREG(mode):
+        raise StoreUnusable(f"`{path}` is no file", f"`{path}` 不是普通文件")
+    if not os.access(path, os.R_OK | os.W_OK):
+        raise _forbidden(path, os.strerror(errno.EACCES))
+
+
+def _forbidden(path: Path, why: str) -> NotAllowed:
+    return NotAllowed(
+        f"`{path}` cannot be written: {why}",
+        f"`{path}` 无法写入：{why}",
+        hint="make the folder writable, or set PYJOBS_HOME to one that is",
+        hint_zh="请使该目录可写，或将 PYJOBS_HOME 设为可写目录",
+    )
 
 
 def _job_filter(query: JobQuery) -> tuple[str, list[Any]]:
     where: list[str] = []
     values: list[Any] = []
     if query.name_part:
-        where.append("instr(lower(name), lower(?)) > 0")
-        values.append(query.name_part)
-    running = f"EXISTS (SELECT 1 FROM job_logs l WHERE l.job_id = jobs.id AND l.state = 'running' AND l.{_ACTIVE})"
+        # SQLite's own lower() knows ASCII only.
+        where.append("instr(folded(name), ?) > 0")
+        values.append(query.name_part.casefold())
     if query.state == 1:
-        where.append(running)
+        where.append(f"id IN (SELECT job_id FROM job_logs WHERE {_ACTIVE} AND state = 'running')")
     elif query.state is not None:
         where.append("state = ?")
         values.append(int(query.state))
@@ -514,10 +558,11 @@ def _run_filter(query: RunQuery) -> tuple[str, list[Any]]:
         where.append("source = ?")
         values.append(query.source.value)
     if query.since_ms is not None:
-        # Ids grow with claims: the first one in the range bounds the walk, the second condition is exact.
-        where.append("id >= (SELECT id FROM job_logs WHERE claimed_at >= ? ORDER BY claimed_at, id LIMIT 1)")
+        # Ids grow with claims, but where the clock was set back: the first one in the range, less some that came
+        # before such a jump, bounds the walk; the second condition is exact.
+        where.append("id >= (SELECT id - ? FROM job_logs WHERE claimed_at >= ? ORDER BY claimed_at, id LIMIT 1)")
         where.append("claimed_at >= ?")
-        values += [query.since_ms, query.since_ms]
+        values += [_BEFORE_JUMP, query.since_ms, query.since_ms]
     if query.until_ms is not None:
         where.append("claimed_at < ?")
         values.append(query.until_ms)

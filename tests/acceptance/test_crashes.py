@@ -1,0 +1,134 @@
+"""What survives kill -9: each test kills for real, by process id, and reads the rows afterwards."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import psutil
+import pytest
+
+from .conftest import Home, alive, wait_for
+
+
+def _long_job(home: Home, text: str = "sleep 2; echo done; exit 7", *flags: str) -> str:
+    home.pyjobs("job", "add", "long", "--manual", "--command", text, *flags)
+    home.start()
+    exec_id = home.detach("long")
+    wait_for(lambda: home.run(exec_id)["pid"], "the command's pid in its row")
+    return exec_id
+
+
+def test_the_true_exit_status_is_found_when_the_runner_was_killed_meanwhile(home: Home) -> None:
+    exec_id = _long_job(home)
+    before = home.status()
+    os.kill(before["runner_pid"], signal.SIGKILL)
+    row = home.wait_for_state(exec_id, "success", "failed", "lost")
+    assert (row["state"], row["exit_code"], row["output"]) == ("failed", 7, "done\n")
+    after = home.status()
+    assert after["pid"] == before["pid"]
+    assert after["runner_pid"] != before["runner_pid"]
+    assert after["restarts"] == 1
+
+
+def test_a_run_that_ended_while_no_runner_was_there_has_its_exit_status(home: Home) -> None:
+    exec_id = _long_job(home, "sleep 0.2; exit 9")
+    daemon = home.status()
+    os.kill(daemon["runner_pid"], signal.SIGSTOP)
+    wait_for(lambda: not alive(home.run(exec_id)["pid"]), "the end of the command")
+    os.kill(daemon["runner_pid"], signal.SIGKILL)
+    assert home.wait_for_state(exec_id, "failed", "lost")["exit_code"] == 9
+
+
+def test_the_true_exit_status_is_found_when_supervisor_and_runner_were_killed_together(home: Home) -> None:
+    exec_id = _long_job(home, "sleep 1; exit 7")
+    daemon, pid = home.status(), home.run(exec_id)["pid"]
+    os.kill(daemon["pid"], signal.SIGKILL)
+    os.kill(daemon["runner_pid"], signal.SIGKILL)
+    wait_for(lambda: not psutil.pid_exists(pid), "the end of the command, reaped")
+    home.start()
+    row = home.wait_for_state(exec_id, "failed", "lost")
+    assert (row["state"], row["exit_code"]) == ("failed", 7)
+
+
+def test_a_command_that_outlives_both_is_adopted_while_it_runs(home: Home) -> None:
+    exec_id = _long_job(home, "sleep 3; exit 5")
+    daemon = home.status()
+    os.kill(daemon["pid"], signal.SIGKILL)
+    os.kill(daemon["runner_pid"], signal.SIGKILL)
+    home.start()
+    assert home.run(exec_id)["state"] == "running"
+    assert home.wait_for_state(exec_id, "failed", "lost")["exit_code"] == 5
+
+
+def test_a_function_outlives_the_runner_too(home: Home) -> None:
+    functions = home.path / "functions"
+    functions.mkdir(parents=True)
+    (functions / "slow.py").write_text("import time\n\ndef slow() -> str:\n    time.sleep(2)\n    return 'slept'\n")
+    home.pyjobs("job", "add", "slow", "--manual", "--func", "slow")
+    home.start()
+    exec_id = home.detach("slow")
+    wait_for(lambda: home.run(exec_id)["pid"], "the function's pid in its row")
+    os.kill(home.status()["runner_pid"], signal.SIGKILL)
+    row = home.wait_for_state(exec_id, "success", "failed", "lost")
+    assert (row["state"], row["output"]) == ("success", "slept")
+
+
+def test_an_http_run_is_lost_with_its_runner_and_says_so(home: Home) -> None:
+    # Connects to a listener that never answers.
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        home.pyjobs("job", "add", "silent", "--manual", "--http", url)
+        home.start()
+        exec_id = home.detach("silent")
+        home.wait_for_state(exec_id, "running")
+        os.kill(home.status()["runner_pid"], signal.SIGKILL)
+        row = home.wait_for_state(exec_id, "lost", "failed", "success")
+    assert (row["state"], row["status"]) == ("lost", 1)
+    assert row["error"].startswith("lost: ")
+
+
+def test_twenty_kills_under_load_double_nothing_and_lose_no_instant(home: Home) -> None:
+    ledger = home.path / "ledger"
+    home.path.mkdir()
+    text = f'echo "$PYJOBS_RUN_ID $PYJOBS_JOB_ID $PYJOBS_SCHEDULED_FOR" >> "{ledger}"'
+    for number in range(5):
+        home.pyjobs("job", "add", f"j{number}", "--cron", "* * * * * *", "--misfire", "all", "--command", text)
+    home.start()
+    for kill in range(20):
+        runner = wait_for(lambda: home.status()["runner_pid"], "a runner")
+        time.sleep(0.05 * (kill % 7))  # moments that differ: this is the fault, not a wait
+        if alive(runner):
+            os.kill(runner, signal.SIGKILL)
+        supervisor = home.status()["pid"]
+        if kill % 4 == 3:  # the pause before the next start has grown: begin anew
+            os.kill(supervisor, signal.SIGTERM)
+            wait_for(lambda pid=supervisor: not alive(pid), "the end of the supervisor")  # type: ignore[misc]
+            home.start()
+    started = home.rows("SELECT max(scheduled_for) FROM job_logs")[0][0]
+    newest = "SELECT min(m) FROM (SELECT max(scheduled_for) m FROM job_logs GROUP BY job_id)"
+    wait_for(lambda: home.rows(newest)[0][0] > started, "a further fire of each job")
+    home.pyjobs("daemon", "stop")
+    _check_ledger(home, ledger.read_text(encoding="utf-8").splitlines())
+
+
+def _check_ledger(home: Home, lines: list[str]) -> None:
+    launches = [line.split()[0] for line in lines]
+    assert len(launches) == len(set(launches)), "a run was launched twice"
+    fires = [tuple(line.split()[1:]) for line in lines]
+    assert len(fires) == len(set(fires)), "a fire was launched twice"
+    home.check_instants()
+    assert home.rows("PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.parametrize("text", ["trap '' TERM; sleep 60 & wait; sleep 60", "(setsid sleep 60 &) ; sleep 60"])
+def test_a_killed_run_leaves_no_process(home: Home, text: str) -> None:
+    exec_id = _long_job(home, text, "--grace", "1")
+    wait_for(lambda: any("sleep" in p.name() for p in home.processes()), "the sleeps")
+    home.pyjobs("runs", "kill", exec_id)
+    row = home.wait_for_state(exec_id, "killed", "failed", "success")
+    assert row["state"] == "killed"
+    assert [p for p in home.processes() if p.name() in ("bash", "sh", "sleep")] == []
