@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import unicodedata
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -99,6 +100,10 @@ class Jobs:
         job = self._store.add_job(validated(fields, now, self.default_zone))
         self._nudge.send()
         return Added(job, self.next_fires(job, 3, now))
+
+    def bulk(self) -> AbstractContextManager[None]:
+        """All changes inside become one transaction: all of them, or none."""
+        return self._store.transaction()
 
     def edit(self, job_id: int, fields: JobFields) -> Added:
         """

@@ -1,0 +1,1 @@
+complete --command pyjobs --no-files --arguments "(env _PYJOBS_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) pyjobs)" --condition "env _PYJOBS_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) pyjobs"

@@ -1,0 +1,114 @@
+"""`pyjobs config …`: look at the settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from pyjobs.cli import render
+from pyjobs.cli.command import examples, report
+from pyjobs.cli.context import app_of
+from pyjobs.cli.options import Json, Output
+from pyjobs.cli.render import Column, Noun
+from pyjobs.config import FILE_NAME
+from pyjobs.errors import BadSetting, Exit
+
+__all__ = ["check", "path", "show"]
+
+#: Units that are written after a value: seconds and bytes.
+_UNITS = ("s", "B")
+_MASK = "******"
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    name: str
+    value: Any
+    source: str
+    doc: str
+    unit: str
+
+
+@examples("pyjobs config show", "pyjobs config show --origin -o json")
+def show(
+    ctx: typer.Context,
+    *,
+    origin: Annotated[bool, typer.Option("--origin", help="Say where each value came from.")] = False,
+    output: Output = None,
+    json: Json = False,
+) -> None:
+    """Show all settings with what they mean. Secrets are masked."""
+    from dataclasses import fields
+
+    from pyjobs.config import Settings
+
+    app = app_of(ctx, output, json=json)
+    about = {field.name: field.metadata for field in fields(Settings)}
+    settings = []
+    for name, found in app.loaded[1].items():
+        secret = found.secret and found.value and found.source != "default"
+        value = _MASK if secret else found.value
+        settings.append(_Setting(name, value, found.source, about[name]["doc"], about[name]["unit"]))
+    render.listing(app, _noun(origin=origin), settings, home=str(app.settings.home))
+
+
+@examples("pyjobs config path", "sqlite3 $(pyjobs config path --json | jq -r .database) .tables")
+def path(ctx: typer.Context, *, output: Output = None, json: Json = False) -> None:
+    """Show where everything is: the home, the store, the log, the functions."""
+    app = app_of(ctx, output, json=json)
+    settings = app.settings
+    found = {
+        "home": settings.home,
+        "settings": settings.home / FILE_NAME,
+        "database": settings.database_path,
+        "log": settings.path(settings.log_file),
+        "functions": settings.path(settings.functions_dir),
+        "output": settings.spool_dir,
+        "run": settings.run_dir,
+    }
+    if app.format == "table":
+        app.write(render.pairs(app, [(f"p.{name}", str(place)) for name, place in found.items()]))
+    else:
+        render.document(app, {name: str(place) for name, place in found.items()})
+
+
+@examples("pyjobs config check", "PYJOBS_HOME=/srv/pyjobs pyjobs config check")
+def check(ctx: typer.Context) -> None:
+    """Check the settings of the environment and the file. Exit code 8 when something is wrong."""
+    app = app_of(ctx)
+    try:
+        app.settings.database_path  # noqa: B018 - it is checked when it is asked for
+    except BadSetting as exc:
+        report(app, exc)
+        app.leave(Exit.FOUND)
+    app.say("config.fine", home=str(app.settings.home))
+
+
+def _noun(*, origin: bool) -> Noun[_Setting]:
+    columns: list[Column[_Setting]] = [
+        Column("col.name", lambda setting, _: setting.name, style="bold"),
+        Column("col.value", lambda setting, _: _shown(setting), fold=True),
+        Column("col.meaning", lambda setting, _: setting.doc, style="dim", fold=True),
+    ]
+    if origin:
+        columns.insert(2, Column("col.origin", lambda setting, _: setting.source, fold=True))
+    return Noun(
+        singular="setting",
+        plural="settings",
+        name=lambda setting: setting.name,
+        document=lambda setting, _: {
+            "name": setting.name,
+            "value": setting.value,
+            "unit": setting.unit,
+            "origin": setting.source,
+            "doc": setting.doc,
+        },
+        columns=columns,
+        timed=False,
+    )
+
+
+def _shown(setting: _Setting) -> str:
+    return "" if setting.value in ("", {}) else f"{setting.value}{setting.unit if setting.unit in _UNITS else ''}"

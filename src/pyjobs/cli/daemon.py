@@ -1,0 +1,187 @@
+"""`pyjobs daemon …`: run what fires the jobs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pyjobs import daemon
+from pyjobs.cli import render
+from pyjobs.cli.command import examples
+from pyjobs.cli.context import App, app_of
+from pyjobs.cli.options import Json, Output, Yes
+from pyjobs.cli.times import milliseconds, span
+from pyjobs.errors import DaemonNotRunning, Exit, NotFound
+from pyjobs.jobs import RunState
+
+__all__ = ["logs", "reload", "restart", "run", "start", "start_daemon", "status", "status_lines", "stop", "stop_daemon"]
+
+_POLL_S = 0.2
+Force = Annotated[bool, typer.Option("--force", "-f", help="Do not wait for short work.")]
+Timeout = Annotated[
+    str | None,
+    typer.Option("--timeout", metavar="DURATION", help="Wait no longer, then exit with 7.", show_default=False),
+]
+
+
+@examples("pyjobs daemon run", "PYJOBS_HOME=/srv/pyjobs pyjobs daemon run")
+def run(ctx: typer.Context) -> None:
+    """Run in the foreground, for a terminal, a container or a service manager. Ends on an interrupt or SIGTERM."""
+    app = app_of(ctx)
+    daemon.run(app.settings)
+
+
+@examples("pyjobs daemon start", "pyjobs --home /srv/pyjobs daemon start")
+def start(ctx: typer.Context, *, timeout: Timeout = None) -> None:
+    """Start in the background. Returns when the daemon is ready, or says why it is not."""
+    start_daemon(app_of(ctx), timeout)
+
+
+@examples("pyjobs daemon stop", "pyjobs daemon stop --force")
+def stop(ctx: typer.Context, *, force: Force = False, timeout: Timeout = None, yes: Yes = False) -> None:
+    """Stop, and return when the daemon is gone. Short work is waited for; what runs longer goes on, see ON_STOP."""
+    stop_daemon(app_of(ctx), timeout, force=force, yes=yes)
+
+
+@examples("pyjobs daemon restart", "pyjobs daemon restart --force")
+def restart(ctx: typer.Context, *, force: Force = False, timeout: Timeout = None, yes: Yes = False) -> None:
+    """Stop the daemon, if it runs, and start it in the background. Running work goes on and is taken over."""
+    app = app_of(ctx)
+    if daemon.status(app.settings) is not None:
+        stop_daemon(app, timeout, force=force, yes=yes)
+    start_daemon(app, timeout)
+
+
+@examples("pyjobs daemon status", "pyjobs daemon status --json")
+def status(ctx: typer.Context, *, output: Output = None, json: Json = False) -> None:
+    """Show whether the daemon runs. Exit code 3 when it does not."""
+    app = app_of(ctx, output, json=json)
+    found = daemon.status(app.settings)
+    if app.format == "table":
+        app.write(render.pairs(app, status_lines(app, found)))
+    else:
+        render.document(app, {"daemon": status_document(app, found)})
+    app.leave(Exit.OK if found else Exit.NOT_FOUND)
+
+
+@examples("pyjobs daemon reload", "kill -HUP $(pyjobs daemon status --json | jq .daemon.pid)")
+def reload(ctx: typer.Context) -> None:
+    """Have the daemon load the files of functions again."""
+    app = app_of(ctx)
+    daemon.reload(app.settings)
+    app.say("daemon.reloaded")
+
+
+@examples("pyjobs daemon logs", "pyjobs daemon logs -n 200 -f")
+def logs(
+    ctx: typer.Context,
+    *,
+    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until interrupted.")] = False,
+) -> None:
+    """Show the system log: what the daemon did, not what jobs wrote. Piped, each line is a JSON object."""
+    app = app_of(ctx)
+    path = daemon.log_path(app.settings)
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            app.write(_shown(app, line) for line in deque(file, maxlen=lines))
+            position = file.tell()
+    except FileNotFoundError:
+        raise NotFound(
+            f"there is no log yet at `{path}`",
+            f"尚无日志：`{path}`",
+            hint="start the daemon with `pyjobs daemon start`",
+        ) from None
+    if follow:
+        _follow(app, path, position)
+
+
+def start_daemon(app: App, timeout: str | None = None) -> None:
+    """Start, and say who runs now."""
+    timeout_s = 30.0 if timeout is None else milliseconds("--timeout", timeout) / 1000
+    found = daemon.start(app.settings, timeout_s=timeout_s)
+    app.say("daemon.started", pid=found.supervisor_pid, home=str(app.settings.home))
+
+
+def stop_daemon(app: App, timeout: str | None = None, *, force: bool = False, yes: bool = False) -> None:
+    """Stop, and say what goes on without it."""
+    if daemon.status(app.settings) is None:
+        raise DaemonNotRunning
+    running = [run for run in app.service.runs.active() if run.state is RunState.RUNNING]
+    kills = app.settings.on_stop == "kill"
+    for one in running:
+        app.say("run.is_running", exec_id=one.exec_id, name=one.job_name)
+    if running and kills:
+        app.confirm(app.text("daemon.ask_stop", count=len(running)), yes=yes)
+    timeout_s = None if timeout is None else milliseconds("--timeout", timeout) / 1000
+    found = daemon.stop(app.settings, force=force, timeout_s=timeout_s)
+    app.say("daemon.stopped", pid=found.supervisor_pid)
+    left = [run for run in app.service.runs.active() if run.state is RunState.RUNNING]
+    if left:
+        app.say("daemon.left_running", count=len(left))
+
+
+def status_lines(app: App, found: daemon.DaemonStatus | None) -> list[tuple[str, str]]:
+    """The daemon's part of a status page."""
+    if found is None:
+        return [("f.daemon", app.text("daemon.down"))]
+    up = span(app.view.now_ms - found.started_ms, whole=True)
+    runner = str(found.runner_pid) if found.runner_pid else app.text("daemon.no_runner")
+    return [
+        ("f.daemon", app.text("daemon.up", up=up, pid=found.supervisor_pid, runner=runner)),
+        ("f.restarts", str(found.restarts) if found.restarts else ""),
+        ("f.version", found.version),
+    ]
+
+
+def status_document(app: App, found: daemon.DaemonStatus | None) -> dict[str, object]:
+    """The same for programs."""
+    if found is None:
+        return {"running": False}
+    return {
+        "running": True,
+        "pid": found.supervisor_pid,
+        "runner_pid": found.runner_pid,
+        "started": app.view.iso(found.started_ms),
+        "restarts": found.restarts,
+        "home": found.home,
+        "version": found.version,
+    }
+
+
+def _shown(app: App, line: str) -> str:
+    """A line of the log: as it is, and for a person without the braces."""
+    line = line.rstrip("\n")
+    if not app.terminal:
+        return line
+    import json as decoder
+
+    try:
+        entry = decoder.loads(line)
+        text = f"{entry['time'][:19].replace('T', ' ')}  {entry['level'].upper():7}  {entry['msg']}"
+        trace = entry.get("stacktrace", "")
+    except (ValueError, KeyError, TypeError):
+        return app.shown(line)
+    return app.shown(f"{text}\n{trace}" if trace else text)
+
+
+def _follow(app: App, path: Path, position: int) -> None:
+    """What is added to a file; goes on with the new one when the log was rotated."""
+    inode = path.stat().st_ino
+    while True:
+        with contextlib.suppress(FileNotFoundError), path.open(encoding="utf-8", errors="replace") as file:
+            found = os.fstat(file.fileno())
+            if found.st_ino != inode or found.st_size < position:
+                inode, position = found.st_ino, 0
+            file.seek(position)
+            app.write(_shown(app, line) for line in file.read().splitlines())
+            sys.stdout.flush()
+            position = file.tell()
+        time.sleep(_POLL_S)

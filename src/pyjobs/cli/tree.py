@@ -1,0 +1,119 @@
+"""
+All commands by name: where each is, and what it is for in one line.
+
+A table, so that the help of a group needs no command's module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+__all__ = ["ROOT", "Branch", "Entry", "Node"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A command: `module:function` below this package, and its line in both languages."""
+
+    target: str
+    en: str
+    zh: str
+    hidden: bool = False
+
+    def help(self, lang: str) -> str:
+        """What it is for."""
+        return self.zh if lang == "zh" else self.en
+
+    def load(self) -> Callable[..., Any]:
+        """Import its function."""
+        module, _, name = self.target.partition(":")
+        function: Callable[..., Any] = getattr(import_module(f"pyjobs.cli.{module}"), name)
+        return function
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A group."""
+
+    en: str
+    zh: str
+    entries: Mapping[str, Entry | Branch]
+
+    def help(self, lang: str) -> str:
+        """What it is for."""
+        return self.zh if lang == "zh" else self.en
+
+
+Node = Entry | Branch
+
+_JOB = Branch("Define jobs and act on them", "定义和操作任务", {
+    "add": Entry("edit:add", "Add a job", "添加任务"),
+    "list": Entry("job:list_", "List jobs", "列出任务"),
+    "show": Entry("job:show", "Show everything about a job", "显示任务详情"),
+    "edit": Entry("edit:edit", "Change what is said of a job", "修改任务"),
+    "remove": Entry("job:remove", "Remove jobs; their runs stay", "删除任务（保留执行记录）"),
+    "run": Entry("running:run", "Run a job now and show its output", "立即执行任务并显示输出"),
+    "stop": Entry("job:stop", "Fire jobs no more until they are started", "停止任务"),
+    "start": Entry("job:start", "Fire stopped jobs again, from now on", "启动已停止的任务"),
+    "restart": Entry("job:restart", "Stop and start jobs", "重启任务"),
+    "kill": Entry("job:kill", "End the runs of jobs that are active now", "终止任务正在进行的执行"),
+    "next": Entry("job:next_", "Show when a job fires next", "显示任务接下来的执行时间"),
+    "logs": Entry("logs:logs", "Show the output of a job's runs", "显示任务的执行输出"),
+    "copy": Entry("edit:copy", "Make a second job like another one", "复制任务"),
+    "stop-all": Entry("job:stop_all", "Pause the scheduler; jobs keep their states", "暂停调度器（任务状态不变）"),
+    "resume": Entry("job:resume", "Let a paused scheduler fire again", "恢复已暂停的调度器"),
+    "run-all": Entry("job:run_all", "Resume the scheduler and run every job once", "恢复调度器并将所有任务执行一次"),
+    "check": Entry("job:check", "Compare next fires with triggers and mend them", "检查并修正下次执行时间"),
+})  # fmt: skip
+_RUNS = Branch("Look at runs and act on them", "查看和操作执行记录", {
+    "list": Entry("runs:list_", "List runs, newest first", "列出执行记录（最新在前）"),
+    "show": Entry("runs:show", "Show everything about a run", "显示执行详情"),
+    "follow": Entry("runs:follow", "Show a run's output as it comes", "实时显示执行输出"),
+    "wait": Entry("runs:wait", "Wait until runs have ended", "等待执行结束"),
+    "kill": Entry("runs:kill", "End runs that are active now", "终止正在进行的执行"),
+    "clear": Entry("runs:clear", "Delete records of runs", "清除执行记录"),
+})  # fmt: skip
+_FUNCS = Branch("Look at the functions that jobs may call", "查看任务可调用的函数", {
+    "list": Entry("funcs:list_", "List functions", "列出函数"),
+    "show": Entry("funcs:show", "Show a function's arguments and origin", "显示函数的参数与来源"),
+    "reload": Entry("funcs:reload", "Load the files of functions again", "重新加载函数文件"),
+    "call": Entry("funcs:call", "Call a function once, without a job", "直接调用一次函数"),
+})  # fmt: skip
+_CRON = Branch("Understand cron expressions", "解读 cron 表达式", {
+    "explain": Entry("cron:explain", "Say in words what an expression means", "用文字解释表达式"),
+    "next": Entry("cron:next_", "Show when an expression is due next", "显示表达式接下来的时间"),
+})  # fmt: skip
+_DAEMON = Branch("Run the daemon that fires jobs", "运行触发任务的守护进程", {
+    "run": Entry("daemon:run", "Run in the foreground", "前台运行"),
+    "start": Entry("daemon:start", "Start in the background; returns when it is ready", "后台启动，就绪后返回"),
+    "stop": Entry("daemon:stop", "Stop; returns when it is gone", "停止，完全退出后返回"),
+    "restart": Entry("daemon:restart", "Stop, then start in the background", "重启"),
+    "status": Entry("daemon:status", "Show whether it runs", "显示运行状态"),
+    "reload": Entry("daemon:reload", "Load functions again", "重新加载函数"),
+    "logs": Entry("daemon:logs", "Show the system log", "显示系统日志"),
+})  # fmt: skip
+_CONFIG = Branch("Look at the settings", "查看配置", {
+    "show": Entry("config:show", "Show all settings", "显示所有配置"),
+    "path": Entry("config:path", "Show where everything is", "显示各文件的位置"),
+    "check": Entry("config:check", "Check the settings", "检查配置"),
+})  # fmt: skip
+ROOT = Branch("A job scheduler that one person can run", "一个人也能运行的任务调度器", {
+    "list": _JOB.entries["list"],
+    "run": _JOB.entries["run"],
+    "logs": _JOB.entries["logs"],
+    "status": Entry("status:status", "Show how everything is doing", "显示总体状态"),
+    "job": _JOB,
+    "runs": _RUNS,
+    "funcs": _FUNCS,
+    "cron": _CRON,
+    "daemon": _DAEMON,
+    "config": _CONFIG,
+    "completion": Entry("completions:completion", "Print a completion script for a shell", "输出命令补全脚本"),
+    "start": Entry("compat:start", "Start the daemon", "启动服务", hidden=True),
+    "stop": Entry("compat:stop", "Stop the daemon", "停止服务", hidden=True),
+    "restart": Entry("compat:restart", "Restart the daemon", "重启服务", hidden=True),
+    "reload-funcs": Entry("compat:reload_funcs", "Load functions again", "重新加载函数", hidden=True),
+})  # fmt: skip
