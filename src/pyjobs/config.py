@@ -11,7 +11,7 @@ import difflib
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -22,12 +22,10 @@ from pyjobs.errors import BadSetting
 __all__ = ["FILE_NAME", "Origin", "Settings", "default_zone_name", "find_home", "load"]
 
 FILE_NAME = "pyjobs.toml"
-_DURATION = re.compile(r"(\d+)\s*(s|m|h|d|seconds?|minutes?|hours?|days?)?", re.IGNORECASE)
+_DURATION = re.compile(r"([0-9]{1,12})\s*(s|m|h|d|seconds?|minutes?|hours?|days?)?", re.IGNORECASE)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_BYTES = re.compile(r"(\d+)\s*(b|k|kib|m|mib|g|gib)?", re.IGNORECASE)
+_BYTES = re.compile(r"([0-9]{1,12})\s*(b|k|kib|m|mib|g|gib)?", re.IGNORECASE)
 _BYTE_UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
-#: Names that a value of which must never be shown.
-_SECRET = re.compile(r"password|secret|token|webhook", re.IGNORECASE)
 
 
 def _setting(default: Any, doc: str, *, unit: str = "", low: int = 0, bare: bool = True, secret: bool = False) -> Any:
@@ -78,7 +76,7 @@ class Settings:
 
     def path(self, value: str) -> Path:
         """A path setting as an absolute path."""
-        return self.home / Path(value).expanduser()
+        return self.home / _expanded(value)
 
     @property
     def run_dir(self) -> Path:
@@ -100,7 +98,7 @@ class Settings:
         """
         match = re.fullmatch(r"sqlite:///(.+)", self.database_url)
         if not match:
-            scheme = self.database_url.partition("://")[0]
+            scheme = self.database_url.partition(":")[0]  # what follows may hold a password
             raise BadSetting(
                 "database_url",
                 f"`{scheme}` is not served by this version",
@@ -128,7 +126,7 @@ def find_home(environ: Mapping[str, str], cwd: Path) -> Path:
     """`PYJOBS_HOME`, else `cwd` when it is a home, else the user's data directory."""
     named = environ.get("PYJOBS_HOME")
     if named:
-        return (cwd / Path(named).expanduser()).absolute()
+        return (cwd / _expanded(named)).absolute()
     if (cwd / FILE_NAME).exists() or (cwd / "data" / "jobs.db").exists():
         return cwd.absolute()
     import platformdirs
@@ -153,7 +151,8 @@ def load(
         if about.name == "home":
             continue
         variables = [f"PYJOBS_{about.name.upper()}", *([about.name.upper()] if about.metadata["bare"] else [])]
-        raw, source = _find(about.name, variables, environ, flags or {}, in_file)
+        files = [f"{variable}_FILE" if about.metadata["secret"] else "" for variable in variables]
+        raw, source = _find(about.name, zip(variables, files, strict=True), environ, flags or {}, in_file)
         source = str(path) if source == "file" else source
         value = _default(about) if source == "default" else _convert(about, raw, source)
         values[about.name] = value
@@ -204,10 +203,11 @@ def _read(path: Path) -> dict[str, Any]:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             meant = f"; did you mean `{near[0]}`?" if near else ""
+            meant_zh = f"，是否想写 `{near[0]}`？" if near else ""
             raise BadSetting(
                 str(path),
                 f"unknown setting `{name}`{meant}",
-                f"未知配置项 `{name}`{meant}",
+                f"未知配置项 `{name}`{meant_zh}",
                 hint="see `pyjobs config show`",
             )
     return values
@@ -215,26 +215,33 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _find(
     name: str,
-    variables: Sequence[str],
+    variables: Iterable[tuple[str, str]],
     environ: Mapping[str, str],
     flags: Mapping[str, Any],
     in_file: Mapping[str, Any],
 ) -> tuple[Any, str]:
-    """(what was said, by whom): a flag, a variable, a variable that names a file, the settings' file, or nobody."""
+    """(what was said, by whom): a flag, a variable, one that names a file (secrets), the settings' file, or nobody."""
     if flags.get(name) is not None:
         return flags[name], "flag"
-    for variable in variables:
+    for variable, by_file in variables:
         if environ.get(variable):
             return environ[variable], variable
-        named_file = environ.get(f"{variable}_FILE")
+        named_file = environ.get(by_file)
         if named_file:
             try:
-                return Path(named_file).read_text(encoding="utf-8").strip(), f"{variable}_FILE"
-            except OSError as exc:
-                raise BadSetting(f"{variable}_FILE", f"`{named_file}` cannot be read: {exc.strerror}") from exc
+                return Path(named_file).read_text(encoding="utf-8").strip(), by_file
+            except (OSError, ValueError) as exc:
+                why = exc.strerror if isinstance(exc, OSError) else "it is no UTF-8 text"
+                raise BadSetting(
+                    by_file, f"`{named_file}` cannot be read: {why}", f"无法读取 `{named_file}`：{why}"
+                ) from exc
     if name in in_file:
         return in_file[name], "file"
     return None, "default"
+
+
+def _expanded(path: str) -> str:
+    return os.path.expanduser(path)  # noqa: PTH111 - Path's own raises for an unknown user
 
 
 def _convert(about: Any, raw: Any, source: str) -> Any:
@@ -245,8 +252,9 @@ def _convert(about: Any, raw: Any, source: str) -> Any:
         return dict(raw)
     if not unit:
         if not isinstance(raw, str):
+            shown = type(raw).__name__ if about.metadata["secret"] else raw
             raise BadSetting(
-                source, f"`{about.name}` is a text, not `{raw}`", f"`{about.name}` 应为文本，而不是 `{raw}`"
+                source, f"`{about.name}` is a text, not `{shown}`", f"`{about.name}` 应为文本，而不是 `{shown}`"
             )
         return raw
     pattern, units = (_BYTES, _BYTE_UNITS) if unit == "B" else (_DURATION, _UNITS)
