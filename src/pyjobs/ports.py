@@ -118,6 +118,9 @@ class Executor(Protocol):
     def mode(self) -> str:
         """The mode that it serves."""
 
+    def ready(self) -> bool:
+        """Whether `start` returns at once. When not, it gets ready beside the caller, who asks again."""
+
     def start(self, launch: Launch) -> Attempt:
         """
         Start one attempt and return at once.
@@ -192,7 +195,7 @@ class JobQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunQuery:
-    """Which runs; None means any. Newest first, but with `ascending`."""
+    """Which runs; None means any."""
 
     job_id: int | None = None
     states: frozenset[RunState] | None = None

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyjobs.executors.http_text import Body, content_type, cookie_line, header_lines, mask_url
+from pyjobs.httpclient.text import Body, content_type, cookie_line, header_lines, mask_url
 
 
 def read(chunks: list[bytes], *, kind: str = "text/plain", wanted: str = "", limit: int = 1 << 20) -> tuple[str, Body]:

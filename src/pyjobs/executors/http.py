@@ -16,9 +16,9 @@ from pyjobs.clock import Clock, SystemClock
 from pyjobs.commandtext import HttpSpec
 from pyjobs.config import Settings
 from pyjobs.errors import RunFailed
-from pyjobs.executors.http_text import Body
-from pyjobs.executors.http_wire import DenyList, Trust, Wire
 from pyjobs.executors.spool import Spool
+from pyjobs.httpclient.text import Body
+from pyjobs.httpclient.wire import DenyList, Trust, Wire
 from pyjobs.jobs import Run
 from pyjobs.ports import Attempt, Launch, Outcome
 
@@ -49,6 +49,10 @@ class HttpExecutor:
         self._terms = _Terms(DenyList.of(settings), Trust(os.environ), spool, settings.http_response_max_bytes)
         self._clock = clock or SystemClock()
         self._watch = _Watch(self._clock)
+
+    def ready(self) -> bool:
+        """What has to be imported is imported in the attempt's own thread."""
+        return True
 
     def start(self, launch: Launch) -> Attempt:
         """
@@ -152,7 +156,7 @@ class HttpAttempt:
         self._end(outcome)
 
     def _request(self) -> Outcome:
-        from pyjobs.executors.http_session import Session
+        from pyjobs.httpclient.session import Session
 
         spec = self._spec
         with Session(self._wire, self._terms.trust) as session, session.perform(spec, self._say) as response:
@@ -186,7 +190,7 @@ class HttpAttempt:
             return self._late()
         if isinstance(exc, ImportError):
             return f"the HTTP library cannot be loaded: {exc}"
-        from pyjobs.executors.http_errors import explain
+        from pyjobs.httpclient.errors import explain
 
         return explain(exc, began=self._began)
 

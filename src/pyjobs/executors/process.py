@@ -17,7 +17,7 @@ from pyjobs import procs
 from pyjobs.clock import Clock, SystemClock
 from pyjobs.ports import Outcome
 
-__all__ = ["RUN_ID", "ProcessAttempt", "environment", "find_leader", "find_strays"]
+__all__ = ["RUN_ID", "ProcessAttempt", "environment", "find_leader", "find_strays", "inherit_nothing"]
 
 #: Name of the variable by which every descendant of a run is known, however it detached itself.
 RUN_ID = "PYJOBS_RUN_ID"
@@ -46,6 +46,9 @@ class ProcessAttempt:
             self._pidfd = procs.open_pidfd(pid)
         except ProcessLookupError:
             self._pidfd = -1
+        if not child and self._pidfd >= 0 and not self._same():  # the pid was given again
+            os.close(self._pidfd)
+            self._pidfd = -1
 
     def fileno(self) -> int:
         """The pidfd, or -1."""
@@ -71,12 +74,15 @@ class ProcessAttempt:
         """TERM, or KILL, to its group, its descendants, and strays that left both."""
         number = signal.SIGKILL if force else signal.SIGTERM
         self._strays.update(find_strays(self._exec_id, self._pid))
+        group = 0
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if self._same():
                 os.killpg(self._pid, number)
+                group = self._pid
         for pid, start in self._strays.items():
-            if procs.start_time(pid) == start:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                # Once for each: a trap must not run twice.
+                if procs.start_time(pid) == start and os.getpgid(pid) != group:
                     os.kill(pid, number)
 
     def gone(self) -> bool:
@@ -121,6 +127,15 @@ def environment(base: dict[str, str], secrets: frozenset[str]) -> dict[str, str]
     return {k: v for k, v in base.items() if not k.startswith(_OURS) and k not in secrets}
 
 
+def inherit_nothing() -> None:
+    """Make all descriptors but 0 to 2 close-on-exec: whoever started this process may have left some that are not."""
+    with contextlib.suppress(OSError):
+        for name in os.listdir("/dev/fd"):  # noqa: PTH208 - names only
+            with contextlib.suppress(OSError, ValueError):
+                if int(name) > 2:
+                    os.set_inheritable(int(name), False)
+
+
 def find_strays(exec_id: str, leader: int) -> dict[int, int]:
     """Map pid to start time for all that descends from a run: by its tree, or by the run's id in its environment."""
     found: dict[int, int] = {}
@@ -143,7 +158,7 @@ def find_strays(exec_id: str, leader: int) -> dict[int, int]:
 
 def find_leader(exec_id: str) -> tuple[int, int] | tuple[None, None]:
     """(pid, start time) of the session leader of a run whose pid was not recorded any more."""
-    for pid, start in find_strays(exec_id, 0).items():
+    for pid, start in sorted(find_strays(exec_id, 0).items(), key=lambda found: found[1]):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if os.getsid(pid) == pid:
                 return pid, start

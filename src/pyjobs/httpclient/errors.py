@@ -11,7 +11,7 @@ from typing import Any
 import requests.exceptions
 import urllib3.exceptions
 
-from pyjobs.executors.http_wire import RequestFailed
+from pyjobs.httpclient.wire import RequestFailed
 
 __all__ = ["explain"]
 

@@ -21,8 +21,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from pyjobs import __version__
 from pyjobs.commandtext import HttpSpec
-from pyjobs.executors.http_text import content_type, cookie_line, header_lines, mask_url
-from pyjobs.executors.http_wire import RequestFailed, Trust, Wire, at
+from pyjobs.httpclient.text import content_type, cookie_line, header_lines, mask_url
+from pyjobs.httpclient.wire import RequestFailed, Trust, Wire, at
 
 __all__ = ["MAX_REDIRECTS", "Session"]
 
@@ -58,7 +58,7 @@ class Session(requests.Session):
 
         Raises:
             RequestFailed: it went wrong in a way that has its own words.
-            Exception: any other; `http_errors.explain` finds the words.
+            Exception: any other; `errors.explain` finds the words.
         """
         say(f"{spec.mode} {mask_url(spec.url)}\n{header_lines(_own_headers(spec).items())}\n")
         first = self.prepare_request(_request(spec))
