@@ -32,6 +32,7 @@ __all__ = [
 
 _TAG = re.compile(r"^[ \t]*【([^】\n]*)】(.*)$")
 _BARS = re.compile(r"\|{2,3}")
+_LINE_END = re.compile(r"\r+\n")
 _MAX_SECONDS = 366 * 24 * 3600
 _MAX_TIMES = 1000
 
@@ -143,7 +144,7 @@ def parse(mode: str, text: str, *, lenient: bool = False) -> Spec:
     values: dict[str, str] = {}
     found = _lines(text)
     if found is None:
-        values[_main_tag(kind)] = text.replace("\r\n", "\n").strip()
+        values[_main_tag(kind)] = _LINE_END.sub("\n", text).strip()
     else:
         for tag, value in found:
             if tag not in known:
@@ -151,7 +152,10 @@ def parse(mode: str, text: str, *, lenient: bool = False) -> Spec:
                     continue
                 raise _unknown(tag, known)
             adds_up = tag in kind.ADDS_UP and values.get(tag)
-            values[tag] = f"{values[tag]}|||{value}" if adds_up else value
+            values[tag] = f"{values[tag]} ||| {value}" if adds_up else value
+    for tag, value in values.items():
+        if "\0" in value:
+            raise BadCommandText(tag, "holds a NUL character", "含有 NUL 字符")
     given: dict[str, Any] = {tag: _convert(known[tag], value) for tag, value in values.items() if value}
     spec = kind(**{_main_tag(kind): "", **given})
     _check(spec)
@@ -180,14 +184,19 @@ def render(spec: Spec) -> str:
         for tag, about in _tags(kind).items()
         if tag != main and getattr(spec, tag) != about.default
     ]
-    if not others and not any(_TAG.match(line) for line in value.split("\n")):
+    if not others and _lines(value) is None:
         return str(value)
     lines = [f"【{main}】{value}"]
     for tag, other in others:
         split = _tags(kind)[tag].metadata.get("split")
-        shown = "|||".join(f"{k}{split}{v}" for k, v in other) if split else other
-        lines.append(f"【{tag}】{shown}")
+        lines.append(f"【{tag}】{_joined(other, split) if split else other}")
     return "\n".join(lines)
+
+
+def _joined(entries: tuple[tuple[str, str], ...], separator: str) -> str:
+    pieces = [f"{name}{separator}{value}" for name, value in entries]
+    # A piece that begins or ends with a bar would run into those between the pieces.
+    return (" ||| " if any("|" in piece for piece in pieces) else "|||").join(pieces)
 
 
 def pairs(field_name: str, text: str, separator: str) -> tuple[tuple[str, str], ...]:
@@ -218,7 +227,7 @@ def _lines(text: str) -> list[tuple[str, str]] | None:
     if "【" not in text:
         return None
     found: list[tuple[str, list[str]]] = []
-    for line in text.replace("\r\n", "\n").split("\n"):
+    for line in _LINE_END.sub("\n", text).split("\n"):
         match = _TAG.match(line)
         if match:
             found.append((match[1].strip().lower(), [match[2]]))
@@ -270,10 +279,6 @@ def _check(spec: Spec) -> None:
     value = getattr(spec, main)
     if not value:
         raise BadCommandText(main, "is missing or empty", "不能为空", hint=f"write it bare, or as `【{main}】…`")
-    for about in _tags(type(spec)).values():
-        content = getattr(spec, about.name)
-        if isinstance(content, str) and "\0" in content:
-            raise BadCommandText(about.name, "holds a NUL character", "含有 NUL 字符")
     check = _EXTRA_CHECKS.get(spec.MODE)
     if check:
         check(spec)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -119,10 +120,11 @@ def stop(settings: Settings, *, force: bool = False, timeout_s: float | None = N
     found = status(settings)
     if found is None:
         raise DaemonNotRunning
-    for _ in range(2 if force else 1):
-        _signal(found.supervisor_pid, signal.SIGTERM)
-        if force:
-            time.sleep(0.2)  # two signals at the same moment are one
+    _signal(found.supervisor_pid, signal.SIGTERM)
+    if force:
+        time.sleep(0.2)  # two signals at the same moment are one
+        with contextlib.suppress(DaemonNotRunning):
+            _signal(found.supervisor_pid, signal.SIGTERM)
     patience = settings.drain + 15 if timeout_s is None else timeout_s
     deadline = time.monotonic() + patience
     while status(settings) is not None:

@@ -12,6 +12,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from pyjobs.folders import make_private
+
 __all__ = ["Receiver", "SocketNudge"]
 
 _NAME = "runner.sock"
@@ -40,7 +42,7 @@ class Receiver:
 
     def __init__(self, run_dir: Path) -> None:
         """Bind the socket, in place of what a dead runner left."""
-        run_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(run_dir)
         self._path = run_dir / _NAME
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()

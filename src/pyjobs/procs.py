@@ -74,7 +74,7 @@ def owner_name() -> str:
 def owner_alive(owner: str) -> bool:
     """Whether the process that wrote this owner still lives."""
     boot, pid, start = (*owner.split("/"), "", "")[:3]
-    return boot == boot_id() and pid.isdigit() and start_time(int(pid)) == int(start or 0) and not is_zombie(int(pid))
+    return boot == boot_id() and pid.isdigit() and str(start_time(int(pid))) == start and not is_zombie(int(pid))
 
 
 def open_pidfd(pid: int) -> int:

@@ -7,6 +7,8 @@ next one is taken, so that whoever comes after a crash finds out where it stood.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -84,13 +86,15 @@ class Slots:
         self._limit = limit
         self._default_timeout_s = default_timeout_s
         self._waiting: deque[Run] = deque()
-        self._held: dict[int, Run] = {}
+        #: By job: runs whose turn comes when the one that is running has ended.
+        self._held: dict[int, list[Run]] = {}
         self._flights: dict[str, Flight] = {}
+        #: Flights of each job.
         self._busy_jobs: dict[int, int] = {}
-        #: Busy jobs whose next run waits for the one that is running.
-        self._in_turn: set[int] = set()
         self._ended: list[_Ended] = []
         self._unrecorded: list[Start] = []
+        #: Whether something waits for its executor, not for a slot.
+        self._unready = False
         #: Told of attempts whose end can be waited for, and of those that are over.
         self.watch: Callable[[Flight], None] = lambda _: None
         self.unwatch: Callable[[Flight], None] = lambda _: None
@@ -110,12 +114,13 @@ class Slots:
     @property
     def pending(self) -> bool:
         """Whether something could be launched now."""
-        return bool(self._waiting) and len(self._flights) < self._limit
+        free = len(self._flights) < self._limit
+        return free and bool((self._waiting and not self._unready) or self._freed())
 
     def deadline(self) -> float | None:
         """Monotonic instant at which `enforce` has something to do."""
         soonest = [f.deadline for f in self._flights.values() if f.deadline is not None]
-        if self._ended or self._unrecorded:
+        if self._ended or self._unrecorded or self._unready:
             soonest.append(self._clock.monotonic() + _LOOK_AGAIN_S)
         return min(soonest, default=None)
 
@@ -129,7 +134,8 @@ class Slots:
         """Forget queued runs that got their end in the store."""
         gone = set(exec_ids)
         self._waiting = deque(r for r in self._waiting if r.exec_id not in gone)
-        self._held = {job_id: r for job_id, r in self._held.items() if r.exec_id not in gone}
+        held = {job_id: [r for r in runs if r.exec_id not in gone] for job_id, runs in self._held.items()}
+        self._held = {job_id: runs for job_id, runs in held.items() if runs}
 
     def launch(self) -> None:
         """
@@ -138,39 +144,44 @@ class Slots:
         Raises:
             StoreBusy: nothing was launched; it waits on.
         """
+        for job_id in self._freed():
+            self._waiting.extendleft(reversed(self._held.pop(job_id)))
         batch = self._take()
         if not batch:
             return
         try:
             jobs = self._store.jobs_by_id([r.job_id for r in batch if r.job_id is not None])
+            turns = self._whose_turn_it_is(batch, jobs)
             now_ms = self._clock.now_ms()
             # Committed before the launch: a queued row was certainly never launched, a running one may have been.
             mine = self._store.start_runs(
-                [Start(exec_id=r.exec_id, attempt=1, started_ms=now_ms) for r in batch], self._owner
+                [Start(exec_id=r.exec_id, attempt=1, started_ms=now_ms) for r in turns], self._owner
             )
         except StoreBusy:
-            for run in reversed(batch):
-                self._release(run.job_id)
-                self._waiting.appendleft(run)
+            self._waiting.extendleft(reversed(batch))
             raise
+        going = {run.exec_id for run in turns}
         for run in batch:
-            if run.exec_id in mine:
+            if run.exec_id not in going:
+                self._held.setdefault(run.job_id or 0, []).append(run)
+            elif run.exec_id in mine:  # others were skipped or killed while they waited
                 self._begin(run, jobs.get(run.job_id or 0))
-            else:  # skipped or killed while it waited
-                self._release(run.job_id)
         self._record_pids()
 
     def adopt(self, run: Run, attempt: Attempt) -> None:
         """Go on with a run that a dead runner started; the store says already that it is mine."""
-        job = self._store.job(run.job_id) if run.job_id is not None else None
+        job = None
+        with contextlib.suppress(StoreBusy):  # the run is ours by now: a lock must not leave it to nobody
+            job = self._store.job(run.job_id) if run.job_id is not None else None
         flight = self._flight(run, job)
         flight.attempt, flight.attempt_no = attempt, max(1, run.attempt)
-        ran_s = max(0.0, (self._clock.now_ms() - (run.started_ms or self._clock.now_ms())) / 1000)
-        flight.began -= ran_s
+        now_ms = self._clock.now_ms()
+        flight.began -= max(0, now_ms - (run.started_ms or now_ms)) / 1000
         if flight.timeout_s:
-            flight.deadline = flight.began + flight.timeout_s
-        self._flights[run.exec_id] = flight
-        self._occupy(run.job_id)
+            # When a later attempt began is not recorded: it has its whole time anew.
+            began = flight.began if flight.attempt_no == 1 else self._clock.monotonic()
+            flight.deadline = began + flight.timeout_s
+        self._occupy(flight)
         self.watch(flight)
 
     # --- on the way --------------------------------------------------------------------------------------------
@@ -242,39 +253,51 @@ class Slots:
 
     # --- inside ------------------------------------------------------------------------------------------------
 
+    def _freed(self) -> list[int]:
+        """Jobs whose next run need not be held any more."""
+        return [job_id for job_id in self._held if job_id not in self._busy_jobs]
+
     def _take(self) -> list[Run]:
+        """As many waiting runs as there are free slots, but those whose executor is not ready."""
         batch: list[Run] = []
+        unready: list[Run] = []
         while self._waiting and len(self._flights) + len(batch) < self._limit:
             run = self._waiting.popleft()
-            if run.job_id is not None and run.job_id in self._in_turn and not run.forced:
-                self._held[run.job_id] = run
-                continue
-            self._occupy(run.job_id)
-            batch.append(run)
+            executor = self._executors.get(run.mode)
+            (batch if executor is None or executor.ready() else unready).append(run)
+        self._waiting.extendleft(reversed(unready))
+        self._unready = bool(unready)
         return batch
 
-    def _occupy(self, job_id: int | None) -> None:
-        if job_id is not None:
-            self._busy_jobs[job_id] = self._busy_jobs.get(job_id, 0) + 1
+    def _whose_turn_it_is(self, batch: Iterable[Run], jobs: Mapping[int, Job]) -> list[Run]:
+        """The runs of a batch, of jobs that run one at a time only the first, and none where one is running."""
+        turns = []
+        busy = set(self._busy_jobs)
+        for run in batch:
+            job = jobs.get(run.job_id or 0)
+            waits = job is not None and job.allow_mode is AllowMode.IMMEDIATE and job.id in busy and not run.forced
+            if not waits:
+                turns.append(run)
+                busy.add(run.job_id or 0)
+        return turns
 
-    def _release(self, job_id: int | None) -> None:
-        if job_id is None:
-            return
-        left = self._busy_jobs.get(job_id, 0) - 1
-        if left > 0:
-            self._busy_jobs[job_id] = left
-            return
-        self._busy_jobs.pop(job_id, None)
-        self._in_turn.discard(job_id)
-        held = self._held.pop(job_id, None)
-        if held is not None:
-            self._waiting.appendleft(held)
+    def _occupy(self, flight: Flight) -> None:
+        run = flight.run
+        self._flights[run.exec_id] = flight
+        if run.job_id is not None:
+            self._busy_jobs[run.job_id] = self._busy_jobs.get(run.job_id, 0) + 1
+
+    def _release(self, flight: Flight) -> None:
+        run = flight.run
+        del self._flights[run.exec_id]
+        if run.job_id is not None:
+            self._busy_jobs[run.job_id] -= 1
+            if not self._busy_jobs[run.job_id]:
+                del self._busy_jobs[run.job_id]
 
     def _flight(self, run: Run, job: Job | None) -> Flight:
         spec = commandtext.parse(run.mode, run.command, lenient=True)
         timeout = spec.timeout if spec.timeout is not None else job.timeout_s if job is not None else None
-        if job is not None and job.allow_mode is AllowMode.IMMEDIATE:
-            self._in_turn.add(job.id)
         return Flight(
             run=run,
             spec=spec,
@@ -290,12 +313,11 @@ class Slots:
             end = End(exec_id=run.exec_id, state=RunState.FAILED, ended_ms=self._clock.now_ms(), duration_ms=0,
                       exit_code=COULD_NOT_START, error=f"it could not be started: {exc}")  # fmt: skip
             self._ended.append(_Ended(end, None, whole=True))
-            self._release(run.job_id)
             return
         unknown = commandtext.unknown_tags(run.mode, run.command)
         if unknown:
             flight.errors.append(f"ignored unknown tags: {', '.join(unknown)}")
-        self._flights[run.exec_id] = flight
+        self._occupy(flight)
         self._start_attempt(flight)
 
     def _start_attempt(self, flight: Flight) -> None:
@@ -309,15 +331,18 @@ class Slots:
             scheduled_ms=run.scheduled_ms,
             timeout_s=flight.timeout_s,
         )
-        try:
-            executor = self._executors[run.mode]
-            flight.attempt = executor.start(launch)
-        except KeyError:
-            error = f"nothing here runs mode `{run.mode}`"
-            self._attempt_ended(flight, Outcome(success=False, exit_code=COULD_NOT_START, error=error))
+        executor = self._executors.get(run.mode)
+        if executor is None:
+            self._could_not_start(flight, f"nothing here runs mode `{run.mode}`")
             return
+        try:
+            flight.attempt = executor.start(launch)
         except PyjobsError as exc:
-            self._attempt_ended(flight, Outcome(success=False, exit_code=COULD_NOT_START, error=str(exc)))
+            self._could_not_start(flight, str(exc))
+            return
+        except Exception as exc:  # an executor may come from outside: it must cost this run only
+            _log.exception("run %s could not be started", run.exec_id)
+            self._could_not_start(flight, f"it could not be started: {type(exc).__name__}: {exc}")
             return
         flight.deadline = self._clock.monotonic() + flight.timeout_s if flight.timeout_s else None
         if flight.attempt.pid is not None or flight.attempt_no > 1:
@@ -331,6 +356,9 @@ class Slots:
                 )
             )
         self.watch(flight)
+
+    def _could_not_start(self, flight: Flight, why: str) -> None:
+        self._attempt_ended(flight, Outcome(success=False, exit_code=COULD_NOT_START, error=why))
 
     def _record_pids(self) -> None:
         """Committed, and no more: without it a crash looks for the run's id among all processes."""
@@ -360,7 +388,8 @@ class Slots:
         elif not final and flight.attempt_no < flight.attempts:
             self._pause(flight, outcome)
         else:
-            state = RunState.LOST if outcome.lost else flight.ending or RunState.FAILED
+            # What we ended is not lost, even if nobody kept its exit status.
+            state = flight.ending or (RunState.LOST if outcome.lost else RunState.FAILED)
             self._finish(flight, state, outcome)
 
     def _pause(self, flight: Flight, outcome: Outcome) -> None:
@@ -395,17 +424,21 @@ class Slots:
             stderr_at=spooled.stderr_at,
         )
         self._ended.append(_Ended(end, flight.attempt, spooled.whole))
-        del self._flights[run.exec_id]
-        self._release(run.job_id)
+        self._release(flight)
         level = logging.DEBUG if state is RunState.SUCCESS else logging.WARNING
         _log.log(level, "run %s of job %s: %s %s", run.exec_id, run.job_name, state.value, end.error)
 
     def _end_it(self, flight: Flight, state: RunState, reason: str) -> None:
+        self.collect([flight])  # what ended by itself just now was not ended by us
+        if flight.run.exec_id not in self._flights:
+            return
+        if flight.attempt is None:  # between two attempts
+            if state is not RunState.TIMEOUT:
+                flight.errors.append(reason)
+                self._finish(flight, state, Outcome(success=False, error=reason))
+            return
         flight.ending = state
         flight.errors.append(reason)
-        if flight.attempt is None:  # between two attempts
-            self._finish(flight, state, Outcome(success=False, error=reason))
-            return
         flight.attempt.stop(force=False)
         flight.deadline = self._clock.monotonic()
         flight.kill_at = flight.deadline + flight.grace_s
@@ -419,7 +452,7 @@ class Slots:
         flight.deadline = now + _LOOK_AGAIN_S
 
     def _kill_waiting(self, exec_id: str, by: str) -> None:
-        queued = [r for r in (*self._waiting, *self._held.values()) if r.exec_id == exec_id]
+        queued = [r for r in (*self._waiting, *itertools.chain(*self._held.values())) if r.exec_id == exec_id]
         if queued:
             self.withdraw([exec_id])
             error = f"ended by {by} before it was launched"

@@ -18,6 +18,8 @@ from pyjobs.triggers import trigger_of
 
 __all__ = ["Claims", "claim_due"]
 
+_TRIGGERED = (Source.CRON, Source.CATCHUP)
+
 
 @dataclass(slots=True)
 class Claims:
@@ -154,7 +156,10 @@ class _Decision:
         if self._job.allow_mode is AllowMode.IMMEDIATE:
             if ms != self._plan.run[-1].ms:
                 return "a newer fire took its place"
-            self.superseded = [r.exec_id for r in self._active if r.state is RunState.QUEUED and r.source != "manual"]
+            older = [r for r in self._active if r.state is RunState.QUEUED and r.source in _TRIGGERED]
+            self.superseded = [r.exec_id for r in older if r.owner == self._owner]
+            if self._left is not None:  # what is skipped does not count after all
+                self._left += len(self.superseded)
         return ""
 
     def _row(self, exec_id: str, ms: int, state: RunState, source: Source, reason: str) -> Run:

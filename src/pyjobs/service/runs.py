@@ -108,13 +108,14 @@ class Runs:
             NotFound: there is no such run.
             Conflict: it has ended already.
         """
-        run = self.get(exec_id)
-        if run.state not in ACTIVE or not self._store.request_kill(exec_id, by):
-            raise Conflict(
-                f"run `{exec_id}` has ended already: {run.state.value}", f"执行 `{exec_id}` 已结束：{run.state.value}"
-            )
-        if run.state is RunState.QUEUED and run.owner is None:
-            self._skip(exec_id, f"ended by {by} before it was launched", self._clock.now_ms())
+        with self._store.transaction():  # nobody takes or launches it meanwhile
+            run = self.get(exec_id)
+            if run.state not in ACTIVE:
+                state = run.state.value
+                raise Conflict(f"run `{exec_id}` has ended already: {state}", f"执行 `{exec_id}` 已结束：{state}")
+            self._store.request_kill(exec_id, by)
+            if run.state is RunState.QUEUED and run.owner is None:
+                self._skip(exec_id, f"ended by {by} before it was launched", self._clock.now_ms())
         self._nudge.send()
         return self.get(exec_id)
 

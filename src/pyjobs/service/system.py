@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pyjobs.clock import Clock
+from pyjobs.errors import NotFound
 from pyjobs.jobs import JobState, Run
 from pyjobs.ports import JobQuery, Nudge, Store
 from pyjobs.service.jobs import Jobs, Repair
@@ -63,7 +65,11 @@ class System:
 
     def run_all(self, runs: Runs) -> list[Run]:
         """Start every job that is not stopped once, by hand."""
-        return [runs.start(job.id) for job in self._store.jobs(JobQuery(state=JobState.WAITING))]
+        started = []
+        for job in self._store.jobs(JobQuery(state=JobState.WAITING)):
+            with contextlib.suppress(NotFound):  # removed meanwhile
+                started.append(runs.start(job.id))
+        return started
 
     def check(self) -> Sequence[Repair]:
         """Compare every waiting job's next fire with its trigger and mend what is wrong."""

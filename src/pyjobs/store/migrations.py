@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from pyjobs.errors import StoreUnusable
+from pyjobs.store.transactions import immediate
 
-__all__ = ["LATEST", "migrate"]
+__all__ = ["LATEST", "check", "migrate"]
 
 _JOBS = """
 CREATE TABLE jobs (
@@ -99,14 +100,21 @@ _STEPS: tuple[tuple[str, ...], ...] = (_FIRST,)
 LATEST = len(_STEPS)
 
 
-def migrate(database: Any) -> None:
+def check(database: Any) -> int:
     """
-    Bring the schema up to date.
+    Give the version of the schema, 0 for a new file.
 
     Raises:
-        StoreUnusable: it is newer than this program.
+        StoreUnusable: it is newer than this program, or the tables are those of another one.
     """
     version = _version(database)
+    if not version and database.table_exists("jobs"):
+        raise StoreUnusable(
+            "the database has a table `jobs` that another program made",
+            "该数据库中的表 `jobs` 由其他程序创建",
+            hint="nothing was changed; name another file by DATABASE_URL",
+            hint_zh="文件未被改动；请用 DATABASE_URL 指定其他文件",
+        )
     if version > LATEST:
         raise StoreUnusable(
             f"the store has schema {version}, this version of pyjobs knows {LATEST}",
@@ -114,12 +122,18 @@ def migrate(database: Any) -> None:
             hint="upgrade pyjobs: an older version never writes to a newer store",
             hint_zh="请升级 pyjobs：旧版本不会写入新版本的数据库",
         )
+    return version
+
+
+def migrate(database: Any) -> None:
+    """Bring the schema up to date. Raises as `check`."""
+    version = check(database)
     if version == LATEST:
         return
-    with database.atomic("IMMEDIATE"):
+    with immediate(database):
         database.execute_sql("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL, applied_at TEXT)")
     for number in range(version + 1, LATEST + 1):
-        with database.atomic("IMMEDIATE"):
+        with immediate(database):
             if _version(database) >= number:  # another process was faster
                 continue
             for statement in _STEPS[number - 1]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import sqlite3
 import stat
 import threading
@@ -318,7 +317,7 @@ class SqliteStore:
 
     def next_exec_ids(self, count: int) -> list[str]:
         """Fresh names for runs: 64 random bits each."""
-        digits = secrets.token_hex(8 * count)
+        digits = os.urandom(8 * count).hex()
         return [digits[i : i + 16] for i in range(0, 16 * count, 16)]
 
     def claim(self, rows: Sequence[Claimed], next_fires: Iterable[tuple[int, int, int | None]]) -> set[str]:

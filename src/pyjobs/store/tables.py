@@ -7,7 +7,8 @@ The tables as Peewee models, made for a given database, and the way between thei
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from enum import Enum
+from typing import Any, NamedTuple, TypeVar
 
 from peewee import AutoField, BigIntegerField, Database, IntegerField, Model, TextField
 
@@ -15,6 +16,16 @@ from pyjobs.clock import parse_text, text
 from pyjobs.jobs import AllowMode, Fold, Gap, Job, JobState, Misfire, Run, RunState, Source, TriggerType
 
 __all__ = ["JOB_COLUMNS", "RUN_COLUMNS", "Tables", "job_of", "job_values", "make_tables", "run_of", "run_values"]
+
+_E = TypeVar("_E", bound=Enum)
+#: A look-up costs a tenth of a call of the Enum, and a list of jobs has six for each.
+_TRIGGERS = {member.value: member for member in TriggerType}
+_GAPS = {member.value: member for member in Gap}
+_FOLDS = {member.value: member for member in Fold}
+_ALLOW_MODES = {member.value: member for member in AllowMode}
+_MISFIRES = {member.value: member for member in Misfire}
+_JOB_STATES = {member.value: member for member in JobState}
+_SHAPES: set[tuple[type, ...]] = set()
 
 
 class Tables(NamedTuple):
@@ -126,41 +137,77 @@ RUN_COLUMNS = (
 
 
 def job_of(row: tuple[Any, ...]) -> Job:
-    """The job in a row of JOB_COLUMNS."""
+    """The job in a row of JOB_COLUMNS; a row that makes no sense is a stopped job that says so."""
+    try:
+        return _job_of(row)
+    except (ValueError, TypeError, KeyError) as exc:
+        return _unusable(row, exc)
+
+
+def _job_of(row: tuple[Any, ...]) -> Job:
     (job_id, name, desc, cron_expr, mode, command, allow_mode, max_run_count, run_count, state, last_run_time,
      created_at, updated_at, trigger_type, interval_s, run_at, anchor_at, timezone, dst_gap, dst_fold, misfire,
      catchup_window, timeout, grace, stop_reason, next_fire_at, last_state, last_duration_ms,
      revision) = row  # fmt: skip
+    # SQLite keeps any value in any column, whatever its type says. Rows have few shapes: each is checked once.
+    if (shape := tuple(map(type, row))) not in _SHAPES:
+        _check(str, name, desc, cron_expr, mode, command, timezone, stop_reason)
+        _check(int, max_run_count, run_count, interval_s, anchor_at, catchup_window, grace, revision)
+        _check(int, *(n for n in (run_at, timeout, next_fire_at, last_duration_ms) if n is not None))
+        _SHAPES.add(shape)
     return Job(
         id=job_id,
         name=name,
         desc=desc,
-        trigger_type=TriggerType(trigger_type),
+        trigger_type=_TRIGGERS[trigger_type],
         cron_expr=cron_expr,
         interval_s=interval_s,
         at_ms=run_at,
         anchor_ms=anchor_at,
         timezone=timezone,
-        dst_gap=Gap(dst_gap),
-        dst_fold=Fold(dst_fold),
+        dst_gap=_GAPS[dst_gap],
+        dst_fold=_FOLDS[dst_fold],
         mode=mode,
         command=command,
-        allow_mode=AllowMode(allow_mode),
-        misfire=Misfire(misfire),
+        allow_mode=_ALLOW_MODES[allow_mode],
+        misfire=_MISFIRES[misfire],
         catchup_window_s=catchup_window,
         max_run_count=max_run_count,
         run_count=run_count,
         timeout_s=timeout,
         grace_s=grace,
-        state=JobState(state),
+        state=_JOB_STATES[state],
         stop_reason=stop_reason,
         last_run_ms=_ms(last_run_time),
         next_fire_ms=next_fire_at,
-        last_state=RunState(last_state) if last_state else None,
+        last_state=_known(RunState, last_state, RunState.LOST) if last_state else None,
         last_duration_ms=last_duration_ms,
         created_ms=parse_text(created_at),
         updated_ms=parse_text(updated_at),
         revision=revision,
+    )
+
+
+def _check(kind: type, *values: Any) -> None:
+    for value in values:
+        if not isinstance(value, kind):
+            raise TypeError(f"`{value!r}` is no {'text' if kind is str else 'number'}")
+
+
+def _unusable(row: tuple[Any, ...], why: Exception) -> Job:
+    values = dict(zip(JOB_COLUMNS, row, strict=True))
+    revision = values["revision"]
+    return Job(
+        id=values["id"],
+        name=str(values["name"]),
+        desc=str(values["desc"]),
+        trigger_type=TriggerType.CRON,
+        cron_expr=str(values["cron_expr"]),
+        mode=str(values["mode"]),
+        command=str(values["command"]),
+        state=JobState.STOPPED,
+        stop_reason=f"its row in the store cannot be used: {why}",
+        revision=revision if isinstance(revision, int) else 0,
     )
 
 
@@ -206,8 +253,8 @@ def run_of(row: tuple[Any, ...]) -> Run:
         job_name=job_name,
         mode=mode,
         command=command,
-        state=RunState(state),
-        source=Source(source),
+        state=_known(RunState, state, RunState.LOST),
+        source=_known(Source, source, Source.CRON),
         scheduled_ms=scheduled_for,
         first_ms=first_for,
         fires=fires,
@@ -243,6 +290,14 @@ def run_values(run: Run) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         run.scheduled_ms, run.first_ms, run.fires, run.claimed_ms, run.ended_ms, _text(run.ended_ms), run.error,
         run.owner, int(run.forced),
     )  # fmt: skip
+
+
+def _known(kind: type[_E], value: Any, otherwise: _E) -> _E:
+    """A member, or what is shown for a value that no version of this program writes."""
+    try:
+        return kind(value)
+    except ValueError:
+        return otherwise
 
 
 def _text(ms: int | None) -> str | None:

@@ -1,0 +1,20 @@
+"""Folders that only their owner may enter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+__all__ = ["make_private"]
+
+
+def make_private(folder: Path) -> None:
+    """
+    Make a folder and what is missing above it, for their owner only; what is there already stays as it is.
+
+    `Path.mkdir` gives its mode to the last one only: those above it would be open to all where the umask is 0.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)
+    if not missing:
+        folder.mkdir(exist_ok=True)  # says what is wrong when it is no folder

@@ -1,0 +1,682 @@
+"""One suite for all stores (ports.Store). A further store joins by one more entry in STORES."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fakes import NOW_MS, MemoryStore, a_job, a_run, claimed
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pyjobs.errors import Conflict, NameTaken, NotFound
+from pyjobs.jobs import (
+    FINAL,
+    AllowMode,
+    Fold,
+    Gap,
+    Job,
+    JobState,
+    Misfire,
+    Run,
+    RunState,
+    Source,
+    TriggerType,
+)
+from pyjobs.ports import End, JobQuery, Page, RunQuery, Start, Store
+from pyjobs.store.sqlite import SqliteStore
+
+STORES: dict[str, Callable[[Path], Store]] = {
+    "memory": lambda _: MemoryStore(),
+    "sqlite": lambda folder: SqliteStore(folder / "jobs.db"),
+}
+EVERYTHING = JobQuery()
+#: A new example in the same store is fine: each makes names of its own.
+SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+
+
+@pytest.fixture(params=sorted(STORES))
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    opened = STORES[request.param](tmp_path)
+    yield opened
+    opened.close()
+
+
+def put(store: Store, run: Run, *, counts: bool = True) -> Run:
+    """Write one run as a claim does; answers it as the store has it."""
+    store.claim([claimed(run, counts=counts)], [])
+    return got(store, run.exec_id)
+
+
+def got(store: Store, exec_id: str) -> Run:
+    found = store.run(exec_id)
+    assert found is not None
+    return found
+
+
+def job_of(store: Store, job_id: int) -> Job:
+    found = store.job(job_id)
+    assert found is not None
+    return found
+
+
+def end(run: Run, state: RunState = RunState.SUCCESS, **values: Any) -> End:
+    return End(exec_id=run.exec_id, state=state, ended_ms=NOW_MS + 5000, **values)
+
+
+def ended(store: Store, run: Run, state: RunState = RunState.SUCCESS, **values: Any) -> Run:
+    """Write a run and its end."""
+    put(store, run)
+    assert store.end_runs([end(run, state, **values)], run.owner) == {run.exec_id}
+    return got(store, run.exec_id)
+
+
+class TestJobs:
+    def test_a_job_is_read_as_it_was_stored(self, store: Store) -> None:
+        job = a_job(
+            "Ünïcode 任务 🎉 ' \" % _",
+            desc="two\nlines",
+            trigger_type=TriggerType.CRON,
+            cron_expr="*/5 * * * *",
+            interval_s=7,
+            at_ms=NOW_MS + 123,
+            anchor_ms=NOW_MS - 77,
+            timezone="Asia/Shanghai",
+            dst_gap=Gap.SKIP,
+            dst_fold=Fold.BOTH,
+            mode="http",
+            command="【url】http://x\n【times】3",
+            allow_mode=AllowMode.IMMEDIATE,
+            misfire=Misfire.ALL,
+            catchup_window_s=0,
+            max_run_count=9,
+            timeout_s=0,
+            grace_s=3,
+            state=JobState.STOPPED,
+            stop_reason="why",
+            next_fire_ms=NOW_MS + 1,
+        )
+        added = store.add_job(job)
+        assert added == replace(job, id=added.id, revision=added.revision)
+        assert added.id > 0
+        assert added.revision > 0
+        assert store.job(added.id) == added
+        assert store.job_named(job.name) == added
+
+    def test_ids_are_never_given_again(self, store: Store) -> None:
+        first = store.add_job(a_job("a"))
+        store.delete_job(first.id)
+        assert store.add_job(a_job("a")).id > first.id
+
+    def test_what_is_not_there_is_none(self, store: Store) -> None:
+        assert store.job(1) is None
+        assert store.job_named("") is None
+        assert store.jobs(EVERYTHING) == []
+        assert store.jobs_by_id([1, 2]) == {}
+
+    def test_a_name_can_be_taken_once(self, store: Store) -> None:
+        store.add_job(a_job("a"))
+        with pytest.raises(NameTaken):
+            store.add_job(a_job("a"))
+        other = store.add_job(a_job("A"))
+        with pytest.raises(NameTaken):
+            store.update_job(replace(other, name="a"))
+        assert [job.name for job in store.jobs(EVERYTHING)] == ["A", "a"]
+
+    def test_a_refused_job_leaves_the_revision(self, store: Store) -> None:
+        store.add_job(a_job("a"))
+        before, _ = store.due_changes(0)
+        with pytest.raises(NameTaken):
+            store.add_job(a_job("a"))
+        assert store.due_changes(0)[0] == before
+
+    def test_an_update_writes_all_fields_and_has_a_new_revision(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        changed = store.update_job(replace(job, name="b", desc="d", grace_s=99, next_fire_ms=None))
+        assert changed.revision > job.revision
+        assert store.job(job.id) == changed == replace(job, **_of(changed, "name desc grace_s next_fire_ms revision"))
+
+    def test_an_update_of_an_old_revision_is_a_conflict(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        newer = store.update_job(replace(job, desc="1"))
+        with pytest.raises(Conflict):
+            store.update_job(replace(job, desc="2"))
+        assert store.job(job.id) == newer
+
+    def test_an_update_of_an_unknown_job_is_not_found(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        store.delete_job(job.id)
+        with pytest.raises(NotFound):
+            store.update_job(job)
+
+    def test_an_update_does_not_touch_what_runs_say(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        ended(store, a_run(job), duration_ms=12)
+        store.update_job(replace(job, run_count=50, last_run_ms=1, last_state=None))
+        found = job_of(store, job.id)
+        assert (found.run_count, found.last_run_ms, found.last_state, found.last_duration_ms) == (
+            1,
+            NOW_MS,
+            RunState.SUCCESS,
+            12,
+        )
+
+    def test_names_are_found_by_their_beginning(self, store: Store) -> None:
+        ids = {name: store.add_job(a_job(name)).id for name in ("ab", "abc", "b", "a%", "a_b", "任务一", "任务二")}
+        assert store.names_starting("ab", 9) == [(ids["ab"], "ab"), (ids["abc"], "abc")]
+        assert store.names_starting("a%", 9) == [(ids["a%"], "a%")]
+        assert store.names_starting("a_", 9) == [(ids["a_b"], "a_b")]
+        assert store.names_starting("任务", 9) == [(ids["任务一"], "任务一"), (ids["任务二"], "任务二")]
+        assert store.names_starting("", 3) == [(ids[n], n) for n in ("a%", "a_b", "ab")]
+        assert store.names_starting("x", 9) == []
+
+    def test_pages_are_newest_first_and_complete(self, store: Store) -> None:
+        names = [store.add_job(a_job(f"j{n}")).name for n in range(7)]
+        pages = [[job.name for job in store.jobs(EVERYTHING, Page(number=n, size=3))] for n in (1, 2, 3, 4)]
+        assert pages == [["j6", "j5", "j4"], ["j3", "j2", "j1"], ["j0"], []]
+        assert store.count_jobs(EVERYTHING) == len(names)
+
+    @pytest.mark.parametrize(
+        ("part", "expected"),
+        [
+            ("BACK", {"backup"}),
+            ("up", {"backup", "UPPER"}),
+            ("%", {"50%"}),
+            ("_", {"a_b"}),
+            ("ärger", {"ÄRGER"}),
+            ("", {"backup", "UPPER", "50%", "a_b", "ÄRGER"}),
+            ("nothing", set()),
+        ],
+    )
+    def test_a_part_of_a_name_is_literal_and_ignores_case(self, store: Store, part: str, expected: set[str]) -> None:
+        for name in ("backup", "UPPER", "50%", "a_b", "ÄRGER"):
+            store.add_job(a_job(name))
+        query = JobQuery(name_part=part)
+        assert {job.name for job in store.jobs(query)} == expected
+        assert store.count_jobs(query) == len(expected)
+
+    def test_filters_join(self, store: Store) -> None:
+        store.add_job(a_job("a", mode="http"))
+        store.add_job(a_job("b", state=JobState.STOPPED))
+        running = store.add_job(a_job("c"))
+        run = put(store, a_run(running))
+
+        def names(**query: Any) -> list[str]:
+            return [job.name for job in store.jobs(JobQuery(**query))]
+
+        assert names(mode="http") == ["a"]
+        assert names(state=2) == ["b"]
+        assert names(state=0) == ["c", "a"]
+        assert names(state=0, mode="http", name_part="A") == ["a"]
+        assert names(state=1) == []  # it is queued
+        store.start_runs([Start(exec_id=run.exec_id, attempt=1, started_ms=NOW_MS)], "me")
+        assert names(state=1) == ["c"]
+        assert store.count_jobs(JobQuery(state=1)) == 1
+        store.end_runs([end(run)], "me")
+        assert names(state=1) == []
+
+    def test_deleting_a_job_keeps_its_runs(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        run = ended(store, a_run(job, scheduled_ms=NOW_MS), output="kept")
+        active = put(store, a_run(job, scheduled_ms=NOW_MS + 1))
+        assert store.delete_job(job.id)
+        assert not store.delete_job(job.id)
+        assert got(store, run.exec_id) == replace(run, job_id=None)
+        assert got(store, active.exec_id) == replace(active, job_id=None)
+        assert store.end_runs([end(active)], "me") == {active.exec_id}
+
+    def test_the_count_can_start_again(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        put(store, a_run(job))
+        store.reset_run_count(job.id)
+        assert job_of(store, job.id).run_count == 0
+
+    def test_a_job_stops_itself_for_a_reason(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        store.stop_job_itself(job.id, "limit reached", NOW_MS + 9000)
+        found = job_of(store, job.id)
+        assert (found.state, found.stop_reason, found.next_fire_ms) == (JobState.STOPPED, "limit reached", None)
+        assert found.updated_ms == NOW_MS + 9000
+        assert found.revision > job.revision
+
+    @SHARED
+    @given(name=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40))
+    def test_any_text_is_kept(self, store: Store, name: str) -> None:
+        job = store.job_named(name) or store.add_job(a_job(name, desc=name, command=name))
+        assert store.job(job.id) == store.job_named(name) == job
+        assert (job.id, name) in store.names_starting(name, 1000)
+        assert job in store.jobs(JobQuery(name_part=name))
+
+
+def _of(job: Job, names: str) -> dict[str, Any]:
+    return {name: getattr(job, name) for name in names.split()}
+
+
+class TestChanges:
+    def test_a_runner_hears_of_what_changed_since(self, store: Store) -> None:
+        first, second = store.add_job(a_job("a")), store.add_job(a_job("b"))
+        newest, changes = store.due_changes(0)
+        assert newest == second.revision
+        assert sorted(changes) == [(first.id, first.next_fire_ms), (second.id, second.next_fire_ms)]
+        assert store.due_changes(newest) == (newest, [])
+        changed = store.update_job(replace(first, next_fire_ms=NOW_MS + 1))
+        assert store.due_changes(newest) == (changed.revision, [(first.id, NOW_MS + 1)])
+
+    def test_a_stopped_job_has_no_next_fire(self, store: Store) -> None:
+        job, other = store.add_job(a_job("a")), store.add_job(a_job("b"))
+        store.stop_job_itself(job.id, "why", NOW_MS)
+        assert store.due_changes(other.revision)[1] == [(job.id, None)]
+        assert store.due_changes(0)[1] == [(other.id, other.next_fire_ms)]
+
+    def test_a_stopped_job_with_a_next_fire_has_none(self, store: Store) -> None:
+        before = store.add_job(a_job("x")).revision
+        job = store.add_job(a_job("a", state=JobState.STOPPED, next_fire_ms=NOW_MS))
+        assert store.due_changes(before)[1] == [(job.id, None)]
+
+    def test_jobs_are_read_at_once(self, store: Store) -> None:
+        jobs = [store.add_job(a_job(f"j{n}")) for n in range(3)]
+        assert store.jobs_by_id([jobs[0].id, jobs[2].id, 999, jobs[0].id]) == {
+            jobs[0].id: jobs[0],
+            jobs[2].id: jobs[2],
+        }
+        assert store.jobs_by_id([]) == {}
+
+    def test_many_ids_are_no_problem(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        run = put(store, a_run(job))
+        ids = [*range(10_000, 12_500), job.id]
+        assert list(store.jobs_by_id(ids)) == [job.id]
+        assert store.active_runs(ids) == [run]
+
+
+class TestTransactions:
+    def test_an_exception_takes_everything_back(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        with pytest.raises(ZeroDivisionError), store.transaction():  # noqa: PT012 - what is taken back
+            store.add_job(a_job("b"))
+            store.update_job(replace(job, desc="changed"))
+            store.set_fact("f", "1")
+            put(store, a_run(job))
+            raise ZeroDivisionError
+        assert store.jobs(EVERYTHING) == [job]
+        assert store.fact("f") is None
+        assert store.runs(RunQuery()) == []
+        assert store.due_changes(0)[0] == job.revision
+
+    def test_an_inner_one_joins_the_outer_one(self, store: Store) -> None:
+        with pytest.raises(ZeroDivisionError), store.transaction():  # noqa: PT012 - what is taken back
+            with store.transaction(durable=False):
+                store.add_job(a_job("a"))
+            raise ZeroDivisionError
+        assert store.jobs(EVERYTHING) == []
+        with store.transaction(), store.transaction():
+            store.add_job(a_job("a"))
+        assert store.count_jobs(EVERYTHING) == 1
+
+    def test_an_error_that_was_handled_inside_takes_nothing_back(self, store: Store) -> None:
+        with store.transaction():
+            store.add_job(a_job("a"))
+            with pytest.raises(NameTaken):
+                store.add_job(a_job("a"))
+            store.add_job(a_job("b"))
+        assert store.count_jobs(EVERYTHING) == 2
+
+    def test_after_a_rollback_it_goes_on(self, store: Store) -> None:
+        for durable in (True, False, True):
+            with pytest.raises(KeyError), store.transaction(durable=durable):
+                raise KeyError
+        assert store.add_job(a_job("a")).id
+
+    def test_the_writer_sees_its_own_writes(self, store: Store) -> None:
+        with store.transaction():
+            job = store.add_job(a_job("a"))
+            assert store.job(job.id) == job
+
+
+class TestClaims:
+    def test_a_claim_writes_rows_and_moves_its_job(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        run = a_run(job, scheduled_ms=NOW_MS + 60_000, claimed_ms=NOW_MS + 60_003)
+        with store.transaction():
+            assert store.claim([claimed(run)], [(job.id, NOW_MS + 60_000, NOW_MS + 120_000)]) == {run.exec_id}
+        found = got(store, run.exec_id)
+        assert found == replace(run, id=found.id)
+        moved = job_of(store, job.id)
+        assert moved.next_fire_ms == NOW_MS + 120_000
+        assert moved.run_count == 1
+        assert moved.last_run_ms == NOW_MS + 60_000
+        assert moved.revision == job.revision
+
+    def test_the_same_fire_is_claimed_once(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        first = a_run(job, scheduled_ms=NOW_MS)
+        assert store.claim([claimed(first)], [(job.id, NOW_MS + 60_000, NOW_MS + 120_000)]) == {first.exec_id}
+        before = store.job(job.id)
+        again = a_run(job, scheduled_ms=NOW_MS, owner="somebody else")
+        assert store.claim([claimed(again)], [(job.id, NOW_MS + 60_000, NOW_MS + 180_000)]) == set()
+        assert store.run(again.exec_id) is None
+        assert store.job(job.id) == before
+
+    def test_the_same_rows_are_claimed_once(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        row = claimed(a_run(job, scheduled_ms=NOW_MS))
+        store.claim([row], [])
+        assert store.claim([row], []) == set()
+        assert job_of(store, job.id).run_count == 1
+
+    def test_of_several_rows_only_the_new_ones_are_answered(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        put(store, a_run(job, scheduled_ms=NOW_MS))
+        rows = [claimed(a_run(job, scheduled_ms=NOW_MS + n)) for n in range(3)]
+        assert store.claim(rows, []) == {rows[1].run.exec_id, rows[2].run.exec_id}
+        assert job_of(store, job.id).run_count == 3
+
+    def test_starts_by_hand_have_no_instant_and_do_not_collide(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        rows = [claimed(a_run(job, source=Source.MANUAL, owner=None), counts=False) for _ in range(2)]
+        assert len(store.claim(rows, [])) == 2
+        assert job_of(store, job.id).run_count == 0
+        assert job_of(store, job.id).last_run_ms == NOW_MS
+
+    def test_the_same_instant_of_two_jobs_is_two_fires(self, store: Store) -> None:
+        rows = [claimed(a_run(store.add_job(a_job(n)), scheduled_ms=NOW_MS)) for n in "ab"]
+        assert len(store.claim(rows, [])) == 2
+
+    @pytest.mark.parametrize("state", [RunState.SKIPPED, RunState.MISSED])
+    def test_what_is_born_final_counts_for_nothing(self, store: Store, state: RunState) -> None:
+        job = store.add_job(a_job("a"))
+        run = a_run(
+            job, state=state, scheduled_ms=NOW_MS, first_ms=NOW_MS - 5, fires=3, ended_ms=NOW_MS, error="because"
+        )
+        found = put(store, run, counts=False)
+        assert found == replace(run, id=found.id)
+        assert found.state.status is None
+        unchanged = job_of(store, job.id)
+        assert (unchanged.run_count, unchanged.last_run_ms, unchanged.last_state) == (0, None, None)
+
+    def test_a_job_that_was_changed_meanwhile_is_not_moved(self, store: Store) -> None:
+        job = store.add_job(a_job("a", next_fire_ms=NOW_MS + 7))
+        store.claim([], [(job.id, NOW_MS + 6, NOW_MS + 60_000), (999, 1, 2)])
+        assert store.job(job.id) == job
+
+    def test_the_last_fire_leaves_no_next_one(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        store.claim([], [(job.id, NOW_MS + 60_000, None)])
+        assert job_of(store, job.id).next_fire_ms is None
+
+    def test_an_empty_claim_is_fine(self, store: Store) -> None:
+        assert store.claim([], []) == set()
+
+    def test_many_rows_at_once(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        old = [claimed(a_run(job, scheduled_ms=NOW_MS + n)) for n in range(0, 1200, 2)]
+        store.claim(old, [])
+        rows = [claimed(a_run(job, scheduled_ms=NOW_MS + n)) for n in range(1200)]
+        assert store.claim(rows, []) == {row.run.exec_id for row in rows[1::2]}
+        assert job_of(store, job.id).run_count == 1200
+
+    def test_names_of_runs_are_fresh(self, store: Store) -> None:
+        names = store.next_exec_ids(300) + store.next_exec_ids(1)
+        assert len(set(names)) == 301
+        assert {len(name) for name in names} == {16}
+        assert store.next_exec_ids(0) == []
+
+
+class TestOwners:
+    def test_a_run_is_taken_from_whom_one_expects(self, store: Store) -> None:
+        mine, nobodys = put(store, a_run(owner="x")), put(store, a_run(owner=None))
+        names = [mine.exec_id, nobodys.exec_id, "unknown"]
+        assert store.take(names, "me", None) == {nobodys.exec_id}
+        assert store.take(names, "me", "y") == set()
+        assert store.take(names, "me", "x") == {mine.exec_id}
+        assert {run.owner for run in store.active_runs()} == {"me"}
+        assert store.take([], "me", None) == set()
+
+    def test_a_final_run_is_not_taken(self, store: Store) -> None:
+        run = ended(store, a_run(owner=None))
+        assert store.take([run.exec_id], "me", None) == set()
+
+    def test_unowned_are_queued_runs_without_owner(self, store: Store) -> None:
+        first, second = put(store, a_run(owner=None)), put(store, a_run(owner=None))
+        put(store, a_run(owner="me"))
+        ended(store, a_run(owner=None))
+        assert store.unowned_runs() == [first, second]
+        store.take([first.exec_id], "me", None)
+        assert store.unowned_runs() == [second]
+
+    def test_active_runs_are_oldest_first(self, store: Store) -> None:
+        jobs = [store.add_job(a_job(name)) for name in "ab"]
+        runs = [put(store, a_run(jobs[n % 2])) for n in range(4)]
+        ended(store, a_run(jobs[0]))
+        assert store.active_runs() == runs
+        assert store.active_runs([jobs[1].id]) == [runs[1], runs[3]]
+        assert store.active_runs([jobs[1].id, jobs[0].id]) == runs
+        assert store.active_runs([]) == []
+
+
+class TestStarts:
+    def test_a_queued_run_is_started_by_its_owner(self, store: Store) -> None:
+        run = put(store, a_run())
+        start = Start(exec_id=run.exec_id, attempt=1, started_ms=NOW_MS + 50)
+        assert store.start_runs([start], "other") == set()
+        assert store.start_runs([start], "me") == {run.exec_id}
+        assert got(store, run.exec_id) == replace(
+            run, state=RunState.RUNNING, attempt=1, started_ms=NOW_MS + 50, pid=None
+        )
+
+    def test_a_later_attempt_keeps_the_start(self, store: Store) -> None:
+        run = put(store, a_run())
+        for attempt in (1, 2):
+            start = Start(
+                exec_id=run.exec_id, attempt=attempt, started_ms=NOW_MS + attempt, pid=attempt, pid_start=2**40
+            )
+            store.start_runs([start], "me")
+        found = got(store, run.exec_id)
+        assert (found.attempt, found.started_ms, found.pid, found.pid_start) == (2, NOW_MS + 1, 2, 2**40)
+
+    def test_what_is_final_or_unknown_is_not_started(self, store: Store) -> None:
+        run = ended(store, a_run())
+        starts = [Start(exec_id=e, attempt=1, started_ms=NOW_MS) for e in (run.exec_id, "unknown")]
+        assert store.start_runs(starts, "me") == set()
+        assert got(store, run.exec_id) == run
+        assert store.start_runs([], "me") == set()
+
+
+class TestEnds:
+    @pytest.mark.parametrize("state", sorted(FINAL))
+    def test_an_end_is_written_once(self, store: Store, state: RunState) -> None:
+        run = put(store, a_run())
+        first = end(run, state, duration_ms=1, exit_code=2, signal=3, error="e", output="oe", stderr_at=1)
+        assert store.end_runs([first], "me") == {run.exec_id}
+        found = got(store, run.exec_id)
+        assert found == replace(
+            run,
+            state=state,
+            ended_ms=NOW_MS + 5000,
+            duration_ms=1,
+            exit_code=2,
+            signal=3,
+            error="e",
+            output="oe",
+            stderr_at=1,
+        )
+        for other in FINAL - {state}:
+            assert store.end_runs([end(run, other)], "me") == set()
+        assert got(store, run.exec_id) == found
+
+    def test_only_the_owner_ends_a_run(self, store: Store) -> None:
+        run, unowned = put(store, a_run(owner="me")), put(store, a_run(owner=None))
+        assert store.end_runs([end(run), end(unowned)], "other") == set()
+        assert store.end_runs([end(run), end(unowned)], None) == {unowned.exec_id}
+        assert store.end_runs([end(run), end(unowned)], "me") == {run.exec_id}
+
+    def test_an_unknown_run_has_no_end(self, store: Store) -> None:
+        assert store.end_runs([End(exec_id="unknown", state=RunState.LOST, ended_ms=NOW_MS)], "me") == set()
+        assert store.end_runs([], "me") == set()
+
+    def test_the_job_knows_its_last_end(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        ended(store, a_run(job), RunState.FAILED, duration_ms=40)
+        assert (job_of(store, job.id).last_state, job_of(store, job.id).last_duration_ms) == (RunState.FAILED, 40)
+        ended(store, a_run(job), RunState.LOST)
+        assert (job_of(store, job.id).last_state, job_of(store, job.id).last_duration_ms) == (RunState.LOST, 40)
+
+    @pytest.mark.parametrize(
+        ("source", "left"), [(Source.CRON, 0), (Source.CATCHUP, 0), (Source.MANUAL, 1), (Source.RETRY, 1)]
+    )
+    def test_what_was_claimed_but_skipped_does_not_count(self, store: Store, source: Source, left: int) -> None:
+        job = store.add_job(a_job("a"))
+        ended(store, a_run(job, source=source), RunState.SKIPPED)
+        found = job_of(store, job.id)
+        assert found.run_count == left
+        assert found.last_state is None
+
+    def test_the_count_never_falls_below_zero(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        run = put(store, a_run(job))
+        store.reset_run_count(job.id)
+        store.end_runs([end(run, RunState.SKIPPED)], "me")
+        assert job_of(store, job.id).run_count == 0
+
+    def test_several_ends_at_once_answer_those_that_changed(self, store: Store) -> None:
+        runs = [put(store, a_run()) for _ in range(3)]
+        store.end_runs([end(runs[0])], "me")
+        assert store.end_runs([end(run) for run in runs], "me") == {runs[1].exec_id, runs[2].exec_id}
+
+    @SHARED
+    @given(
+        out=st.text(st.characters(exclude_categories=["Cs"])),
+        err=st.text(st.characters(exclude_categories=["Cs"])),
+        error=st.text(st.characters(exclude_categories=["Cs"])),
+    )
+    def test_any_output_is_kept(self, store: Store, out: str, err: str, error: str) -> None:
+        run = ended(store, a_run(), RunState.FAILED, output=out + err, stderr_at=len(out), error=error)
+        assert (run.stdout, run.stderr, run.error) == (out, err, error)
+
+    @pytest.mark.parametrize("piece", ["x", "\0", "🎉", "é\n", "\x1b[31m", "\r\n"])
+    def test_long_output_is_kept(self, store: Store, piece: str) -> None:
+        text = piece * 65536
+        run = ended(store, a_run(), output=text + "err", stderr_at=len(text))
+        assert run.stdout == text
+        assert run.stderr == "err"
+        assert store.runs(RunQuery(limit=1)) == [run]
+
+
+class TestKillRequests:
+    def test_the_owner_hears_who_asked(self, store: Store) -> None:
+        run, other = put(store, a_run()), put(store, a_run(owner="other"))
+        assert store.request_kill(run.exec_id, "Ann O'Neil 张")
+        assert store.request_kill(other.exec_id, "you")
+        assert store.kill_requests("me") == {run.exec_id: "Ann O'Neil 张"}
+        assert got(store, run.exec_id).kill_by == "Ann O'Neil 张"
+
+    def test_after_its_end_nothing_is_asked(self, store: Store) -> None:
+        run = put(store, a_run())
+        store.request_kill(run.exec_id, "me")
+        store.end_runs([end(run, RunState.KILLED)], "me")
+        assert store.kill_requests("me") == {}
+        assert not store.request_kill(run.exec_id, "me")
+        assert not store.request_kill("unknown", "me")
+
+
+class TestFindingRuns:
+    def test_a_run_is_found_by_its_beginning(self, store: Store) -> None:
+        names = ["aa11", "aa22", "ab%_", "b"]
+        for name in names:
+            put(store, a_run(exec_id=name))
+        assert [r.exec_id for r in store.runs_starting("aa", 9)] == ["aa22", "aa11"]
+        assert [r.exec_id for r in store.runs_starting("a", 2)] == ["ab%_", "aa22"]
+        assert store.runs_starting("a%", 9) == store.runs_starting("a_", 9) == []
+        assert store.run("aa") is None
+
+    def test_runs_are_newest_first_and_paged_by_key(self, store: Store) -> None:
+        runs = [put(store, a_run()) for _ in range(5)]
+        first = store.runs(RunQuery(limit=2))
+        second = store.runs(RunQuery(limit=2, before_id=first[-1].id))
+        last = store.runs(RunQuery(limit=2, before_id=second[-1].id))
+        assert [*first, *second, *last] == runs[::-1]
+        assert store.runs(RunQuery(limit=2, before_id=last[-1].id)) == []
+
+    def test_filters_join(self, store: Store) -> None:
+        jobs = [store.add_job(a_job(name)) for name in "ab"]
+        made = [
+            ended(store, a_run(jobs[n % 2], claimed_ms=NOW_MS + n * 1000), state)
+            for n, state in enumerate([RunState.SUCCESS, RunState.FAILED, RunState.FAILED, RunState.LOST])
+        ]
+        made.append(put(store, a_run(jobs[0], claimed_ms=NOW_MS + 4000, source=Source.MANUAL)))
+
+        def found(**query: Any) -> list[int]:
+            return [made.index(run) for run in store.runs(RunQuery(**query))]
+
+        assert found(job_id=jobs[0].id) == [4, 2, 0]
+        assert found(states=frozenset({RunState.FAILED, RunState.LOST})) == [3, 2, 1]
+        assert found(states=frozenset()) == []
+        assert found(source=Source.MANUAL) == [4]
+        assert found(since_ms=NOW_MS + 1000, until_ms=NOW_MS + 3000) == [2, 1]
+        assert found(since_ms=NOW_MS + 1000, job_id=jobs[0].id, states=frozenset({RunState.FAILED})) == [2]
+        assert found(since_ms=NOW_MS + 9000) == []
+        assert found(until_ms=NOW_MS) == []
+        assert found(since_ms=0, before_id=made[1].id) == [0]
+
+    def test_a_clock_that_was_set_back_hides_no_run(self, store: Store) -> None:
+        early = put(store, a_run(claimed_ms=NOW_MS))
+        late = put(store, a_run(claimed_ms=NOW_MS - 50_000))
+        assert store.runs(RunQuery(since_ms=NOW_MS - 60_000)) == [late, early]
+        assert store.runs(RunQuery(since_ms=NOW_MS - 1)) == [early]
+
+
+class TestClearing:
+    def test_active_runs_are_never_deleted(self, store: Store) -> None:
+        queued, running = put(store, a_run()), put(store, a_run())
+        store.start_runs([Start(exec_id=running.exec_id, attempt=1, started_ms=NOW_MS)], "me")
+        for state in FINAL:
+            ended(store, a_run(), state)
+        assert store.clear_runs(None, None) == len(FINAL)
+        assert {r.exec_id for r in store.runs(RunQuery())} == {queued.exec_id, running.exec_id}
+        assert store.clear_runs(None, None) == 0
+
+    def test_of_one_job_and_before_an_instant(self, store: Store) -> None:
+        jobs = [store.add_job(a_job(name)) for name in "ab"]
+        runs = [ended(store, a_run(jobs[n % 2], claimed_ms=NOW_MS + n)) for n in range(6)]
+        assert store.clear_runs(jobs[0].id, NOW_MS + 4) == 2
+        assert store.runs(RunQuery()) == [runs[n] for n in (5, 4, 3, 1)]
+        assert store.clear_runs(None, NOW_MS + 4) == 2
+        assert store.clear_runs(jobs[1].id, None) == 1
+        assert store.runs(RunQuery()) == [runs[4]]
+
+    def test_more_than_one_batch(self, store: Store) -> None:
+        runs = [a_run(state=RunState.SKIPPED, ended_ms=NOW_MS) for _ in range(1100)]
+        store.claim([claimed(run, counts=False) for run in runs], [])
+        assert store.clear_runs(None, None) == 1100
+        assert store.runs(RunQuery()) == []
+
+
+class TestFacts:
+    def test_a_fact_is_kept_changed_and_forgotten(self, store: Store) -> None:
+        assert store.fact("paused") is None
+        store.set_fact("paused", "是 ' %")
+        assert store.fact("paused") == "是 ' %"
+        store.set_fact("paused", "")
+        assert store.fact("paused") == ""
+        store.set_fact("paused", None)
+        store.set_fact("paused", None)
+        assert store.fact("paused") is None
+
+    def test_figures_count_by_state(self, store: Store) -> None:
+        assert store.figures() == {"jobs": {}, "runs": {}}
+        job = store.add_job(a_job("a"))
+        store.add_job(a_job("b", state=JobState.STOPPED))
+        store.add_job(a_job("c"))
+        put(store, a_run(job))
+        run = put(store, a_run(job))
+        store.start_runs([Start(exec_id=run.exec_id, attempt=1, started_ms=NOW_MS)], "me")
+        ended(store, a_run(job))
+        assert store.figures() == {"jobs": {0: 2, 2: 1}, "runs": {"queued": 1, "running": 1}}
+
+    def test_the_version_stays_while_nobody_else_writes(self, store: Store) -> None:
+        before = store.data_version()
+        store.set_fact("x", "y")
+        assert store.data_version() == before
