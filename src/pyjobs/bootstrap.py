@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pyjobs import config, procs
 from pyjobs.clock import Clock, SystemClock
 from pyjobs.config import Origin, Settings
+from pyjobs.folders import make_private
 from pyjobs.ports import Executor
 from pyjobs.service import Service, build
 
@@ -100,7 +101,7 @@ def build_runner(settings: Settings) -> tuple[Runner, FuncExecutor]:
 
     clock, spool = SystemClock(), build_spool(settings)
     spool.prepare()
-    (settings.run_dir / "exits").mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(settings.run_dir / "exits")
     store = open_store(settings, patience_s=_RUNNER_PATIENCE_S, checkpoints=True)
     store.quick_check()
     receiver = Receiver(settings.run_dir)

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from pyjobs import procs
 from pyjobs.config import Settings
 from pyjobs.errors import Conflict, DaemonNotRunning, Exit, NotAllowed, RunFailed, TimedOut
+from pyjobs.folders import make_private
 
 __all__ = ["DaemonStatus", "log_path", "reload", "run", "start", "status", "stop"]
 
@@ -162,7 +163,7 @@ def _lock(settings: Settings) -> int:
     """The lock's descriptor. Raises Conflict, NotAllowed."""
     path = _lock_path(settings)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     except OSError as exc:
         raise _unusable(path, exc.strerror) from exc
@@ -200,7 +201,7 @@ def _detach(settings: Settings, lock_fd: int, ready_fd: int) -> NoReturn:
         import daemon  # type: ignore[import-untyped]
 
         output = _output_path(settings)
-        output.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(output.parent)
         out_fd = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         context = daemon.DaemonContext(
             working_directory=str(settings.home),

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from pyjobs.config import Settings
 from pyjobs.errors import NotAllowed
+from pyjobs.folders import make_private
 
 __all__ = ["set_up"]
 
@@ -43,7 +44,7 @@ def set_up(settings: Settings, *, to_stderr: bool = False) -> None:
     path = settings.path(settings.log_file)
     handlers: list[logging.Handler] = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
         rotating = logging.handlers.TimedRotatingFileHandler(
             path, when="midnight", backupCount=_KEEP_DAYS, encoding="utf-8", errors="backslashreplace"

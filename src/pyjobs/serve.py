@@ -16,6 +16,7 @@ from pyjobs import bootstrap, logs
 from pyjobs.config import Settings
 from pyjobs.errors import Conflict, PyjobsError
 from pyjobs.executors.func import FuncExecutor
+from pyjobs.folders import make_private
 from pyjobs.runner import Runner, lock_store
 from pyjobs.supervisor import HEARTBEAT_FD, LIFE_FD, READY_FD
 
@@ -58,7 +59,7 @@ def main(home: Path, where: str) -> int:
 
 def _lock(path: Path) -> int:
     deadline = time.monotonic() + _LOCK_PATIENCE_S
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(path.parent)
     while True:
         try:
             return lock_store(path)

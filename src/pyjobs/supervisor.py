@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 from pyjobs import procs
+from pyjobs.folders import make_private
 
 __all__ = ["HEARTBEAT_FD", "LIFE_FD", "READY_FD", "Supervisor", "main"]
 
@@ -58,7 +59,7 @@ class Supervisor:
     def run(self, life_fd: int) -> int:
         """Supervise until told to stop; `life_fd` is readable when the front died. Answers the exit code."""
         procs.become_subreaper()
-        self._exits.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self._exits)
         wakeup = _signal_pipe()
         poll = select.poll()
         for fd in (wakeup, life_fd):

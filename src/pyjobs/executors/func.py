@@ -23,6 +23,7 @@ from pyjobs.errors import RunFailed
 from pyjobs.executors.command import run_environment, run_variables
 from pyjobs.executors.process import ProcessAttempt, find_leader
 from pyjobs.executors.spool import Spool
+from pyjobs.folders import make_private
 from pyjobs.functions.client import ImportStuck, WorkerClient, WorkerGone
 from pyjobs.functions.userfiles import Entry, find_entries
 from pyjobs.jobs import Run
@@ -212,7 +213,7 @@ class FuncExecutor:
         return self._state
 
     def _bring_up(self, entries: list[Entry], owners: Mapping[str, str]) -> _State:
-        self._exits.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self._exits)
         self._spool.prepare()
         while True:
             try:

@@ -98,6 +98,7 @@ _FIRST = (
 )
 _STEPS: tuple[tuple[str, ...], ...] = (_FIRST,)
 LATEST = len(_STEPS)
+_VERSIONS = "schema_version"
 
 
 def check(database: Any) -> int:
@@ -107,8 +108,10 @@ def check(database: Any) -> int:
     Raises:
         StoreUnusable: it is newer than this program, or the tables are those of another one.
     """
-    version = _version(database)
-    if not version and database.table_exists("jobs"):
+    # One look at all of them: another process may be making them just now.
+    tables = database.get_tables()
+    version = _version(database) if _VERSIONS in tables else 0
+    if _VERSIONS not in tables and "jobs" in tables:
         raise StoreUnusable(
             "the database has a table `jobs` that another program made",
             "该数据库中的表 `jobs` 由其他程序创建",
@@ -142,7 +145,5 @@ def migrate(database: Any) -> None:
 
 
 def _version(database: Any) -> int:
-    if not database.table_exists("schema_version"):
-        return 0
     row = database.execute_sql("SELECT max(version) FROM schema_version").fetchone()
     return int(row[0] or 0)

@@ -284,7 +284,11 @@ class SqliteStore:
         sql = f"SELECT id, CASE WHEN {due} THEN next_fire_at END FROM jobs WHERE "
         # A row that somebody else's program wrote has no revision, and is due all the same.
         sql += "revision > ?" if since_revision else due
-        return newest, [(int(i), due) for i, due in self._rows(sql, [since_revision] if since_revision else [])]
+        changes = self._rows(sql, [since_revision] if since_revision else [])
+        if not since_revision:
+            # All rows were read once: their pages are of no use to a runner that then sleeps.
+            self._rows("PRAGMA shrink_memory", [])
+        return newest, changes
 
     def jobs_by_id(self, ids: Sequence[int]) -> dict[int, Job]:
         """Several jobs at once."""
