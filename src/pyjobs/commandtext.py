@@ -35,6 +35,8 @@ _BARS = re.compile(r"\|{2,3}")
 _LINE_END = re.compile(r"\r+\n")
 _MAX_SECONDS = 366 * 24 * 3600
 _MAX_TIMES = 1000
+#: Linux' limit for one argument of a program, the NUL at its end included.
+_MAX_ARGUMENT = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,6 +307,14 @@ def _check_http(spec: HttpSpec) -> None:
 
 
 def _check_command(spec: CommandSpec) -> None:
+    if len(spec.command.encode("utf-8", "replace")) >= _MAX_ARGUMENT:
+        raise BadCommandText(
+            "command",
+            f"is longer than the {_MAX_ARGUMENT} bytes that a system takes as one argument",
+            f"超过系统单个参数的上限 {_MAX_ARGUMENT} 字节",
+            hint="put it into a file and run that",
+            hint_zh="请写入脚本文件后执行该文件",
+        )
     for name, _ in spec.env:
         if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
             raise BadCommandText("env", f"`{name}` is not a variable's name", f"`{name}` 不是有效的环境变量名")

@@ -109,24 +109,31 @@ def wait_until(condition: Callable[[], bool], limit_s: float = 120) -> None:
 
 
 def executions() -> list[Figure]:
-    """2,000 runs of `true` due at once, each with start, end, exit status and output durably in the store."""
-    count, width, shell = 2000, 16, shutil.which("bash") or "/bin/sh"
+    """2,000 runs due at once, each with start, end, exit status and output durably in the store."""
+    shell = shutil.which("bash") or "/bin/sh"
     with tempfile.TemporaryDirectory() as folder:
         floor = f"{folder}/floor"
         subprocess.run(["cc", "-O2", "-o", floor, str(HERE / "floor.c")], check=True)
-        pairs = []
-        for _ in range(ROUNDS):
-            done = subprocess.run([floor, shell, str(count), str(width)], capture_output=True, text=True, check=True)
-            pairs.append((_recorded(count, width), float(done.stdout)))
+        # The first text needs a shell, as the floor has one; the second is executed without.
+        return [_executions("true;", floor, shell), _executions("true", floor, shell)]
+
+
+def _executions(text: str, floor: str, shell: str) -> Figure:
+    count, width = 2000, 16
+    pairs = []
+    for _ in range(ROUNDS):
+        done = subprocess.run([floor, shell, str(count), str(width)], capture_output=True, text=True, check=True)
+        pairs.append((_recorded(text, count, width), float(done.stdout)))
     ours, base = (statistics.median(side) for side in zip(*pairs, strict=True))
     ratio = statistics.median(o / f for o, f in pairs)
-    return [Figure("recorded executions a second", f"{ours:.0f}", f"C floor {base:.0f}", ratio, "≥ 0.8", ratio >= 0.8)]
+    what = f"recorded executions of `{text}` a second"
+    return Figure(what, f"{ours:.0f}", f"C floor, bash {base:.0f}", ratio, "≥ 0.8", ratio >= 0.8)
 
 
-def _recorded(count: int, width: int) -> float:
+def _recorded(text: str, count: int, width: int) -> float:
     with a_home(MAX_CONCURRENT_JOBS=str(width)) as (settings, service):
         at = now_ms() + 3000
-        add_many(service, count, command="true", at_ms=at)
+        add_many(service, count, command=text, at_ms=at)
         daemon.start(settings)
         done = "SELECT count(*) FROM job_logs WHERE state = 'success'"
         wait_until(lambda: now_ms() > at + 200 and rows(settings, done)[0][0] == count)

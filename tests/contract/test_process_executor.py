@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import select
 import signal
 import subprocess
@@ -277,6 +278,62 @@ class TestSurroundings:
         assert attempt.pid is not None
         assert os.getsid(attempt.pid) == os.getpgid(attempt.pid) == attempt.pid
         assert attempt.pid_start == procs.start_time(attempt.pid)
+
+
+def _without_times(text: str) -> str:
+    return re.sub(r"[0-9.]+s", "", text)
+
+
+class TestPlainWords:
+    """A text of plain words is executed without a shell; nobody may notice but by the time it takes."""
+
+    @pytest.fixture
+    def at_home(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Commands]:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.delenv("_", raising=False)
+        for name, mode in (("script", 0o755), ("unreadable", 0o644)):
+            (tmp_path / name).write_text("echo from a script $0 $#\n")
+            (tmp_path / name).chmod(mode)
+        commands = Commands(tmp_path)
+        yield commands
+        commands.close()
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            "true",
+            "false",
+            "ls /no/such/file",
+            "ls   -d  /",
+            "./script a b",
+            "./unreadable",
+            "no_such_command_zz",
+            "./no/such/file",
+            "/etc",
+            "sh -c exit",
+            "echo -n a",
+            "printf %q a",
+            "test -e /",
+            "A=1",
+            "time true",
+            "type true",
+            "pwd",
+            "cat",
+        ],
+    )
+    def test_it_ends_and_writes_as_by_the_shell(self, at_home: Commands, text: str) -> None:
+        outcome, out, err = at_home.run(text)
+        by_shell, shell_out, shell_err = at_home.run(text, workdir=str(at_home.home))
+        assert (outcome, out) == (by_shell, shell_out)
+        assert err.replace("real\t0m0.001s", "") or not shell_err
+
+    def test_it_needs_no_shell(self, at_home: Commands) -> None:
+        assert "\n_=" not in at_home.run("env")[1]
+        assert "\n_=" in at_home.run("env;")[1]
+
+    def test_a_shell_that_reads_a_file_first_is_asked(self, at_home: Commands) -> None:
+        (at_home.home / "rc").write_text("true() { echo mine; }\n")
+        assert at_home.run("true", env=(("BASH_ENV", str(at_home.home / "rc")),))[1] == "mine\n"
 
 
 class TestFolder:

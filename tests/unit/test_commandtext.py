@@ -269,3 +269,9 @@ def test_a_mode_from_outside_can_be_registered() -> None:
         assert canonical_mode("Test-Mail") == "test-mail"
     finally:
         del SPECS["test-mail"]
+
+
+def test_a_command_that_no_system_would_take_is_refused_when_it_is_added() -> None:
+    assert parse("command", "true " + "x" * (128 * 1024 - 6))
+    with pytest.raises(BadCommandText, match="bytes"):
+        parse("command", "true " + "x" * (128 * 1024 - 5))
