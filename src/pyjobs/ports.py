@@ -60,6 +60,8 @@ class Outcome:
     error: str = ""
     #: Nobody can know how it ended.
     lost: bool = False
+    #: When it ended, where that is known to be earlier than now: milliseconds since the epoch.
+    ended_ms: int | None = None
 
 
 class Spooled(NamedTuple):

@@ -26,6 +26,7 @@ __all__ = [
     "is_zombie",
     "keep_exits",
     "kept_exit",
+    "kept_since",
     "open_pidfd",
     "owner_alive",
     "owner_name",
@@ -83,7 +84,8 @@ def open_pidfd(pid: int) -> int:
         try:
             return os.pidfd_open(pid)
         except OSError as exc:
-            if exc.errno not in (errno.ENOSYS, errno.EPERM):
+            # Without one a process is looked at now and then: better than not to know it, which is running already.
+            if exc.errno not in (errno.ENOSYS, errno.EPERM, errno.EMFILE, errno.ENFILE):
                 raise
     return -1
 
@@ -133,6 +135,14 @@ def kept_exit(folder: Path, pid: int, start: int) -> Ended | None:
     if not content.endswith("\n") or not number.isdigit():
         return None
     return Ended(int(number), None) if kind == "exit" else Ended(None, int(number))
+
+
+def kept_since(folder: Path, pid: int, start: int) -> int | None:
+    """When a status was written down, milliseconds since the epoch: all but exactly the end of the process."""
+    try:
+        return (folder / f"{pid}.{start}").stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return None
 
 
 def forget_exit(folder: Path, pid: int, start: int) -> None:

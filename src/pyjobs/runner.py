@@ -149,6 +149,7 @@ class Runner:
         self._not_before = 0.0
         self._trouble = ""
         self._skew_ms = self._skew()
+        self._gmt_offset = time.localtime().tm_gmtoff
         self._stops = 0
         self._leave_at = 0.0
         self.heartbeat: Callable[[], None] = lambda: None
@@ -220,7 +221,8 @@ class Runner:
             waits.append(deadline - now)
         if self.slots.pending:
             waits.append(self._not_before - now)
-        return max(0.0, min(waits))
+        # Never longer than a duty's period: `schedule` reckons in local time, where an hour may come twice.
+        return max(0.0, min(*waits, _EVERY_S))
 
     def _tick(self) -> None:
         """Claim what is due: the lateness of a fire is judged here."""
@@ -240,8 +242,7 @@ class Runner:
             self.timetable.set(job_id, next_ms)
         for job, reason in claims.stopped:
             _log.warning("job %s stopped itself: %s", job.name, reason)
-        self.slots.withdraw(claims.superseded)
-        self.slots.admit(claims.launch)
+        self.slots.supersede(claims.superseded, claims.launch)
 
     def _advance(self) -> None:
         self.slots.enforce()
@@ -276,6 +277,8 @@ class Runner:
                 continue
             if self._store.take([run.exec_id], self.owner, run.owner):
                 self._inherit(run)
+        # Somebody may have asked for the end of one while it had no runner.
+        self.slots.kill(self._store.kill_requests(self.owner))
         self._forget_old_exits()
 
     def _inherit(self, run: Run) -> None:
@@ -350,10 +353,12 @@ class Runner:
         return self._clock.now_ms() - time.clock_gettime_ns(boot) // 1_000_000
 
     def _mind_the_clock(self) -> None:
-        skew = self._skew()
+        skew, offset = self._skew(), time.localtime().tm_gmtoff
         jump_ms, self._skew_ms = skew - self._skew_ms, skew
         if abs(jump_ms) > _JUMP_MS:
             _log.warning("the clock was set by %+.1f s", jump_ms / 1000)
+        if abs(jump_ms) > _JUMP_MS or offset != self._gmt_offset:
+            self._gmt_offset = offset
             self._set_duties()
 
     # --- trouble and end ---------------------------------------------------------------------------------------
@@ -435,7 +440,7 @@ def run_one(
     """
     Make one run that this process owns, without a runner; answers it as it ended.
 
-    INT and TERM end the run.
+    INT, TERM and HUP end the run.
     """
     owner = run.owner or ""
     slots = Slots(store, executors, output, clock, owner, limit=1, default_timeout_s=default_timeout_s)
@@ -454,6 +459,7 @@ def run_one(
                 flights, _ = wakeup.wait(wait_s)
                 wakeup.look_again(slots.collect(flights))
                 slots.enforce()
+                slots.trim()
                 slots.flush()
             except StoreBusy:
                 wakeup.wait(_BUSY_PAUSE_S)
@@ -464,4 +470,4 @@ def run_one(
         wakeup.close()
 
 
-_ENDING = (signal.SIGINT, signal.SIGTERM)
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -12,7 +12,7 @@ import itertools
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from pyjobs import commandtext
@@ -130,6 +130,19 @@ class Slots:
         """Queue runs that are claimed and mine."""
         self._waiting.extend(runs)
 
+    def supersede(self, old: Iterable[str], new: Iterable[Run]) -> None:
+        """Queue runs; one whose job had a waiting run that it takes the place of stands where that one stood."""
+        gone, fresh = set(old), {run.job_id: run for run in new}
+        places = {r.job_id: fresh[r.job_id] for r in self._waiting if r.exec_id in gone and r.job_id in fresh}
+        self._waiting = deque(
+            places.pop(r.job_id, r) if r.exec_id in gone else r
+            for r in self._waiting
+            if r.exec_id not in gone or r.job_id in places
+        )
+        self.withdraw(gone)
+        placed = {r.exec_id for r in self._waiting}
+        self.admit(run for run in new if run.exec_id not in placed)
+
     def withdraw(self, exec_ids: Iterable[str]) -> None:
         """Forget queued runs that got their end in the store."""
         gone = set(exec_ids)
@@ -162,7 +175,10 @@ class Slots:
             raise
         going = {run.exec_id for run in turns}
         for run in batch:
-            if run.exec_id not in going:
+            if run.exec_id not in going and run.job_id not in self._busy_jobs:
+                self._waiting.append(run)  # of a job that another process runs: asked again soon
+                self._unready = True
+            elif run.exec_id not in going:
                 self._held.setdefault(run.job_id or 0, []).append(run)
             elif run.exec_id in mine:  # others were skipped or killed while they waited
                 self._begin(run, jobs.get(run.job_id or 0))
@@ -233,12 +249,32 @@ class Slots:
             self._record_pids()
         if not self._ended:
             return
-        self._store.end_runs([ended.end for ended in self._ended], self._owner)
+        self._record_ends()
         recorded, self._ended = self._ended, []
         for ended in recorded:
             if ended.attempt is not None:
                 ended.attempt.close()
             self._output.forget(ended.end.exec_id, keep_output=not ended.whole)
+
+    def _record_ends(self) -> None:
+        try:
+            self._store.end_runs([ended.end for ended in self._ended], self._owner)
+        except StoreBusy:
+            raise
+        except PyjobsError:
+            # What one of them holds must not keep the others from their ends, nor itself from its own.
+            _log.exception("some ends could not be recorded at once")
+            for ended in self._ended:
+                self._record_end(ended.end)
+
+    def _record_end(self, end: End) -> None:
+        try:
+            self._store.end_runs([end], self._owner)
+        except StoreBusy:
+            raise
+        except PyjobsError as exc:
+            plain = replace(end, output="", stderr_at=0, error=f"its output could not be recorded: {exc}")
+            self._store.end_runs([plain], self._owner)
 
     def trim(self) -> None:
         """Keep output files that are being written within their limit."""
@@ -272,7 +308,7 @@ class Slots:
     def _whose_turn_it_is(self, batch: Iterable[Run], jobs: Mapping[int, Job]) -> list[Run]:
         """The runs of a batch, of jobs that run one at a time only the first, and none where one is running."""
         turns = []
-        busy = set(self._busy_jobs)
+        busy = set(self._busy_jobs) | self._busy_elsewhere(jobs)
         for run in batch:
             job = jobs.get(run.job_id or 0)
             waits = job is not None and job.allow_mode is AllowMode.IMMEDIATE and job.id in busy and not run.forced
@@ -280,6 +316,12 @@ class Slots:
                 turns.append(run)
                 busy.add(run.job_id or 0)
         return turns
+
+    def _busy_elsewhere(self, jobs: Mapping[int, Job]) -> set[int]:
+        """Jobs that run one at a time, and do so in another process: nothing in memory here knows of that."""
+        ids = [job.id for job in jobs.values() if job.allow_mode is AllowMode.IMMEDIATE]
+        runs = self._store.active_runs(ids) if ids else []
+        return {r.job_id or 0 for r in runs if r.state is RunState.RUNNING and r.owner != self._owner}
 
     def _occupy(self, flight: Flight) -> None:
         run = flight.run
@@ -410,16 +452,18 @@ class Slots:
         if state in (RunState.FAILED, RunState.LOST) and outcome.error:
             several = f"attempt {flight.attempt_no}: " if flight.attempts > 1 and flight.attempt_no > 1 else ""
             errors.append(several + outcome.error)
+        self._output.trim(run.exec_id)
         spooled = self._output.read(run.exec_id)
-        ended_ms = self._clock.now_ms()
+        now_ms = self._clock.now_ms()
+        ended_ms = now_ms if outcome.ended_ms is None else min(now_ms, outcome.ended_ms)
         end = End(
             exec_id=run.exec_id,
             state=state,
             ended_ms=ended_ms,
-            duration_ms=round((self._clock.monotonic() - flight.began) * 1000),
+            duration_ms=max(0, round((self._clock.monotonic() - flight.began) * 1000) - (now_ms - ended_ms)),
             exit_code=outcome.exit_code,
             signal=outcome.signal,
-            error="; ".join(errors) if state is not RunState.SUCCESS else "",
+            error="" if state is RunState.SUCCESS else _storable("; ".join(errors)),
             output=spooled.output,
             stderr_at=spooled.stderr_at,
         )
@@ -458,3 +502,8 @@ class Slots:
             error = f"ended by {by} before it was launched"
             end = End(exec_id=exec_id, state=RunState.SKIPPED, ended_ms=self._clock.now_ms(), error=error)
             self._ended.append(_Ended(end, None, whole=True))
+
+
+def _storable(text: str) -> str:
+    """Text without what no database takes: a lone surrogate, as in a file's name that is no UTF-8."""
+    return text.encode("utf-8", "replace").decode("utf-8")

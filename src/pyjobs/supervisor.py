@@ -270,8 +270,10 @@ def _signal_pipe() -> int:
 
 
 def _say(message: str) -> None:
-    sys.stderr.write(f"pyjobs supervisor: {message}\n")
-    sys.stderr.flush()
+    # Its terminal may be gone; that is no reason to go as well.
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(f"pyjobs supervisor: {message}\n")
+        sys.stderr.flush()
 
 
 def _wall_ms() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -132,3 +133,52 @@ def test_a_killed_run_leaves_no_process(home: Home, text: str) -> None:
     row = home.wait_for_state(exec_id, "killed", "failed", "success")
     assert row["state"] == "killed"
     assert [p for p in home.processes() if p.name() in ("bash", "sh", "sleep")] == []
+
+
+def test_a_kill_that_was_asked_for_while_no_daemon_ran_is_done_when_one_does(home: Home) -> None:
+    home.env["MAX_CONCURRENT_JOBS"] = "1"
+    running = _long_job(home, "sleep 60; true")
+    waiting = home.detach("long")
+    home.pyjobs("daemon", "stop", "--force")
+    home.pyjobs("runs", "kill", running)
+    home.pyjobs("runs", "kill", waiting)
+    home.start()
+    assert home.wait_for_state(running, "killed", "success", "failed")["state"] == "killed"
+    row = home.wait_for_state(waiting, "skipped", "success", "failed", "killed")
+    assert (row["state"], row["started_at"]) == ("skipped", None)
+
+
+def test_an_error_text_that_is_no_utf_8_costs_its_run_only(home: Home) -> None:
+    functions = home.path / "functions"
+    functions.mkdir(parents=True)
+    (functions / "bad.py").write_text('def bad() -> None:\n    raise ValueError("file \\udcff")\n')
+    home.pyjobs("job", "add", "bad", "--manual", "--func", "bad")
+    before = home.start()
+    row = home.wait_for_state(home.detach("bad"), "failed", "lost")
+    assert "file ?" in row["error"]
+    assert home.status()["runner_pid"] == before["runner_pid"]
+
+
+def test_a_store_that_is_deleted_while_it_runs_is_said_and_nothing_runs_unrecorded(home: Home) -> None:
+    ledger = home.path / "ledger"
+    home.pyjobs("job", "add", "tick", "--cron", "* * * * * *", "--command", f"echo >> '{ledger}'")
+    home.start()
+    wait_for(ledger.exists, "a first run")
+    store = home.path / "data" / "jobs.db"
+    away = store.rename(home.path / "data" / "away.db")
+    log = home.path / "logs" / "pyjobs.log"
+    wait_for(lambda: "deleted or replaced" in log.read_text(), "a word about it")
+    away.rename(store)
+    wait_for(lambda: "can be written again" in log.read_text(), "a word about that")
+    home.pyjobs("daemon", "stop")
+    runs = home.rows("SELECT count(*) FROM job_logs WHERE state = 'success'")[0][0]
+    assert len(ledger.read_text().splitlines()) == runs
+
+
+def test_runs_by_hand_without_a_daemon_wait_their_turn_too(home: Home) -> None:
+    text = "mkdir mine || echo overlap; sleep 0.5; rmdir mine"
+    home.pyjobs("job", "add", "turn", "--manual", "--allow-mode", "immediate", "--command", text)
+    with ThreadPoolExecutor(2) as pool:
+        both = list(pool.map(lambda _: home.try_("run", "turn"), range(2)))
+    assert sorted(done.returncode for done in both) in ([0, 0], [0, 6])  # both, or the newer one instead of the older
+    assert all("overlap" not in done.stdout for done in both)

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -511,7 +511,8 @@ class TestAdoption:
         assert attempt.outcome() is None
         (commands.home / "end").touch()
         outcome = ended(attempt)
-        assert outcome == Outcome(success=False, exit_code=7, error="exit status 7")
+        assert replace(outcome, ended_ms=None) == Outcome(success=False, exit_code=7, error="exit status 7")
+        assert outcome.ended_ms is not None  # it ended when its status was kept, not when somebody came to look
         assert attempt.outcome() == outcome
         assert attempt.gone()
         assert commands.spool.read(run.exec_id).output == "done\n"
@@ -524,8 +525,6 @@ class TestAdoption:
         self.finish(commands, commands.executor.adopt(orphan), orphan)
 
     def test_what_runs_is_found_when_its_pid_was_not_recorded(self, commands: Commands, orphan: Run) -> None:
-        from dataclasses import replace
-
         self.finish(commands, commands.executor.adopt(replace(orphan, pid=None, pid_start=None)), orphan)
 
     def test_what_ended_meanwhile_has_its_kept_exit_status(self, commands: Commands, orphan: Run) -> None:
@@ -557,24 +556,32 @@ class TestAdoption:
     def test_what_cannot_be_found_is_not_adopted(self, commands: Commands) -> None:
         assert commands.executor.adopt(a_run(exec_id="never started", state=RunState.RUNNING)) is None
 
-    def test_what_left_no_exit_status_is_lost(self, tmp_path: Path) -> None:
-        clock = FakeClock()
-        attempt = ProcessAttempt("x", 2**22 - 1, 1, tmp_path, child=False, clock=clock)
-        assert attempt.outcome() is None  # whoever is its parent may still be writing it down
-        clock.advance(6)
+    def test_what_is_gone_and_left_no_exit_status_is_lost(self, tmp_path: Path) -> None:
+        """It is written down before the process is reaped: who is gone without one will never have one."""
+        attempt = ProcessAttempt("x", 2**22 - 1, 1, tmp_path, child=False)
         outcome = attempt.outcome()
         assert outcome is not None
         assert outcome.lost
         assert outcome.error
         attempt.close()
 
-    def test_a_pid_that_was_given_again_is_not_taken_for_it(self, tmp_path: Path) -> None:
+    def test_one_that_its_parent_does_not_reap_is_waited_for_a_while(self, tmp_path: Path) -> None:
         clock = FakeClock()
-        attempt = ProcessAttempt("x", os.getpid(), 1, tmp_path, child=False, clock=clock)
+        with subprocess.Popen(["true"]) as child:
+            wait_for(lambda: procs.is_zombie(child.pid), "it has ended")
+            start = procs.start_time(child.pid)
+            attempt = ProcessAttempt("x", child.pid, start, tmp_path, child=False, clock=clock)
+            assert attempt.outcome() is None
+            clock.advance(6)
+            outcome = attempt.outcome()
+            assert outcome is not None
+            assert outcome.lost
+            attempt.close()
+
+    def test_a_pid_that_was_given_again_is_not_taken_for_it(self, tmp_path: Path) -> None:
+        attempt = ProcessAttempt("x", os.getpid(), 1, tmp_path, child=False)
         assert attempt.fileno() == -1  # the end of that process says nothing
         attempt.stop(force=True)
-        assert attempt.outcome() is None
-        clock.advance(6)
         outcome = attempt.outcome()
         assert outcome is not None
         assert outcome.lost

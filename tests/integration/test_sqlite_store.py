@@ -626,3 +626,18 @@ def test_no_query_scans_a_table(filled: SqliteStore, name: str) -> None:
             # An index that holds the active runs only, or the primary key of a query that stops at its limit.
             fine = "job_logs_active" in step or ("LIMIT" in sql and "USING" not in step and "WHERE" not in sql)
             assert fine or not step.startswith("SCAN") or "CONSTANT ROW" in step, (sql, plan)
+
+
+@pytest.mark.parametrize("by", ["nothing", "another file"])
+def test_a_file_that_is_replaced_while_it_is_open_is_not_written_to(tmp_path: Path, by: str) -> None:
+    path = tmp_path / "jobs.db"
+    store = SqliteStore(path)
+    away = path.rename(tmp_path / "away.db")
+    if by == "another file":
+        SqliteStore(path).close()
+    with pytest.raises(StoreBusy, match="deleted or replaced"):
+        store.add_job(a_job())
+    if by == "nothing":
+        away.rename(path)
+        assert store.add_job(a_job()).id == 1
+    store.close()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fakes import BAD, NOW_MS, OK, FakeAttempt, FakeClock, FakeExecutor, FakeOutput, MemoryStore, a_job, a_run, claimed
 
-from pyjobs.errors import RunFailed, StoreBusy
+from pyjobs.errors import Invalid, RunFailed, StoreBusy
 from pyjobs.jobs import FINAL, AllowMode, Job, Run, RunState, Source
 from pyjobs.ports import End, Launch, Outcome, RunQuery, Spooled, Start
 from pyjobs.slots import Flight, Slots
@@ -186,6 +186,32 @@ class TestOneAtATime:
         world.step()
         assert world.states(*runs) == ["success", "running"]
 
+    def test_one_that_another_process_runs_is_waited_for(self, world: World) -> None:
+        job = world.job(allow_mode=AllowMode.IMMEDIATE)
+        elsewhere = a_run(job, owner="another")
+        world.store.claim([claimed(elsewhere)], [])
+        world.store.start_runs([Start(exec_id=elsewhere.exec_id, attempt=1, started_ms=NOW_MS)], "another")
+        run = world.queue(job)
+        world.step()
+        assert world.states(run) == ["queued"]
+        assert world.slots.deadline() is not None  # it asks again by itself
+        world.store.end_runs([_end(elsewhere, RunState.SUCCESS)], "another")
+        world.step()
+        assert world.states(run) == ["running"]
+
+    def test_a_newer_one_stands_where_the_one_stood_that_it_takes_the_place_of(self, make: Make) -> None:
+        world = make(limit=1)
+        world.running()
+        job = world.job(allow_mode=AllowMode.IMMEDIATE)
+        old, other = world.queue(job), world.queue()
+        new = a_run(job)
+        world.store.claim([claimed(new)], [])
+        world.slots.supersede([old.exec_id], [new])
+        for _ in range(2):
+            world.executor.last.end()
+            world.step()
+        assert world.executor.launched[1:] == [new.exec_id, other.exec_id]
+
     def test_none_of_several_that_wait_is_forgotten(self, world: World) -> None:
         job = world.job(allow_mode=AllowMode.IMMEDIATE)
         runs = [world.running(job)[0]]
@@ -294,6 +320,36 @@ class TestEnd:
         world.step()
         row = world.row(run)
         assert (row.state, row.exit_code, row.error) == (RunState.FAILED, 3, "exit status 3")
+
+    def test_what_no_database_takes_is_not_in_the_reason(self, world: World) -> None:
+        run, attempt = world.running()
+        attempt.end(Outcome(success=False, exit_code=1, error="bad file \udcff"))
+        world.step()
+        assert world.row(run).error == "bad file ?"
+
+    def test_an_end_that_cannot_be_recorded_keeps_no_other_from_its_own(self, world: World) -> None:
+        (bad, first), (good, second) = world.running(), world.running()
+        world.output.written[bad.exec_id] = Spooled("\udcff", 1, whole=True)
+        record = world.store.end_runs
+
+        def refusing(ends: Sequence[End], owner: str | None) -> set[str]:
+            if any("\udcff" in end.output for end in ends):
+                raise Invalid("text", "holds bytes that are no UTF-8")
+            return record(ends, owner)
+
+        world.store.end_runs = refusing  # type: ignore[method-assign]
+        first.end()
+        second.end()
+        world.step()
+        assert world.states(bad, good) == ["success", "success"]
+        assert "could not be recorded" in world.row(bad).error
+
+    def test_one_that_ended_before_anybody_looked_took_as_long_as_it_took(self, world: World) -> None:
+        run, attempt = world.running()
+        world.clock.advance(100)
+        attempt.end(Outcome(success=True, exit_code=0, ended_ms=NOW_MS + 6000))
+        world.step()
+        assert (world.row(run).ended_ms, world.row(run).duration_ms) == (NOW_MS + 6000, 6000)
 
     def test_lost_says_why(self, world: World) -> None:
         run, attempt = world.running()

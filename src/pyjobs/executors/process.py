@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 from pyjobs import procs
@@ -57,7 +58,12 @@ class ProcessAttempt:
     def outcome(self) -> Outcome | None:
         """How it ended; None while it runs."""
         ended = self._ended()
-        return None if ended is None else self.judge(ended)
+        if ended is None:
+            return None
+        outcome = self.judge(ended)
+        if self._child or self.pid_start is None:
+            return outcome
+        return replace(outcome, ended_ms=procs.kept_since(self._exits, self._pid, self.pid_start))
 
     def judge(self, ended: procs.Ended) -> Outcome:
         """The verdict on an exit status: success is 0."""
@@ -116,10 +122,16 @@ class ProcessAttempt:
         kept = procs.kept_exit(self._exits, self._pid, self.pid_start or 0)
         if kept is not None or _alive(self._pid, self.pid_start):
             return kept
-        # It ended; its parent may still be writing the status down.
-        now = self._clock.monotonic()
-        self._gone_since = now if self._gone_since is None else self._gone_since
-        return procs.Ended(None, None) if now - self._gone_since > _STATUS_PATIENCE_S else None
+        if self._zombie():
+            # Its parent writes the status down before it reaps it, if it is one of ours.
+            now = self._clock.monotonic()
+            self._gone_since = now if self._gone_since is None else self._gone_since
+            if now - self._gone_since <= _STATUS_PATIENCE_S:
+                return None
+        return procs.kept_exit(self._exits, self._pid, self.pid_start or 0) or procs.Ended(None, None)
+
+    def _zombie(self) -> bool:
+        return self._same() and procs.is_zombie(self._pid)
 
 
 def environment(base: dict[str, str], secrets: frozenset[str]) -> dict[str, str]:

@@ -86,6 +86,8 @@ class SqliteStore:
         self._db.register_function(str.casefold, "folded", 1, deterministic=True)
         self._tables = make_tables(self._db)
         self._open(patience_s)
+        about = path.stat()
+        self._place = (about.st_dev, about.st_ino)
 
     def _open(self, patience_s: float) -> None:
         """Connect, and bring the file up to date; nothing is written to one that is not ours."""
@@ -118,6 +120,7 @@ class SqliteStore:
         if self._now.inside:
             yield
             return
+        self._check_place()
         with self._translated():
             self._set_durable(durable=durable)
             self._now.inside = True
@@ -126,6 +129,20 @@ class SqliteStore:
                     yield
             finally:
                 self._now.inside = False
+
+    def _check_place(self) -> None:
+        """Raise StoreBusy when the file was deleted or another one put in its place: what is written now were lost."""
+        try:
+            here = os.stat(self.path)  # noqa: PTH116 - once a transaction, and a Path costs as much
+        except OSError:
+            here = None
+        if here is None or (here.st_dev, here.st_ino) != self._place:
+            raise StoreBusy(
+                f"the store `{self.path}` was deleted or replaced while it was open",
+                f"数据库 `{self.path}` 在使用中被删除或替换",
+                hint="put the file back, or restart what has it open: `pyjobs daemon restart`",
+                hint_zh="请恢复该文件，或重启正在使用它的进程：`pyjobs daemon restart`",
+            )
 
     def _set_durable(self, *, durable: bool) -> None:
         if durable != self._now.durable:
