@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from pyjobs.clock import Clock
 from pyjobs.errors import Conflict, NameTaken, NotFound, StoreBusy
 from pyjobs.jobs import ACTIVE, Job, JobState, Run, RunState, Source, TriggerType
+from pyjobs.permits import Admin, ApiToken, IpEntry
 from pyjobs.ports import (
+    BUCKETS_MS,
+    Active,
     Attempt,
     Claimed,
     End,
+    Executed,
     Executor,
     JobQuery,
     Launch,
@@ -252,23 +258,35 @@ class MemoryStore:
         self._jobs: dict[int, Job] = {}
         self._runs: dict[int, Run] = {}
         self._facts: dict[str, str] = {}
+        self._entries: dict[tuple[str, str], IpEntry] = {}
+        self._tokens: dict[str, ApiToken] = {}
+        self._admins: dict[str, Admin] = {}
+        #: (job id or 0, how it ended) of what was launched.
+        self._executed: list[tuple[int, End]] = []
         self._revision = 0
         self._job_ids = itertools.count(1)
         self._run_ids = itertools.count(1)
         self._exec_ids = itertools.count(1)
+        self._permit_ids = itertools.count(1)
         self._depth = 0
+        self._changes = 0
 
     @contextlib.contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[None]:  # noqa: ARG002 - the protocol's parameter
         if self.busy:
             raise StoreBusy("the store is locked by the test")
         before = (dict(self._jobs), dict(self._runs), dict(self._facts), self._revision)
+        permits = (dict(self._entries), dict(self._tokens), dict(self._admins))
+        executed = len(self._executed)
         self._depth += 1
+        self._changes += 1
         try:
             yield
         except BaseException:
             if self._depth == 1:
                 self._jobs, self._runs, self._facts, self._revision = before
+                self._entries, self._tokens, self._admins = permits
+                del self._executed[executed:]
             raise
         finally:
             self._depth -= 1
@@ -293,6 +311,7 @@ class MemoryStore:
 
     def jobs(self, query: JobQuery, page: Page | None = None) -> list[Job]:
         found = [job for _, job in sorted(self._jobs.items(), reverse=True) if self._matches(job, query)]
+        found.sort(key=_ORDERS[query.order])
         if page is not None:
             found = found[(page.number - 1) * page.size :][: page.size]
         return found
@@ -340,6 +359,9 @@ class MemoryStore:
     def data_version(self) -> int:
         return 1
 
+    def version(self) -> tuple[int, int]:
+        return 1, self._changes
+
     def due_changes(self, since_revision: int) -> tuple[int, list[tuple[int, int | None]]]:
         found = []
         for job in self._jobs.values():
@@ -356,6 +378,11 @@ class MemoryStore:
     def active_runs(self, job_ids: Sequence[int] | None = None) -> list[Run]:
         active = [run for run in self._runs.values() if run.state in ACTIVE]
         return [run for run in active if job_ids is None or run.job_id in job_ids]
+
+    def active_counts(self, job_ids: Sequence[int] | None = None) -> dict[int, Active]:
+        counts = Counter((run.job_id, run.state) for run in self.active_runs(job_ids))
+        ids = {job_id for job_id, _ in counts if job_id is not None}
+        return {i: Active(counts[i, RunState.QUEUED], counts[i, RunState.RUNNING]) for i in ids}
 
     def unowned_runs(self) -> list[Run]:
         return [run for run in self.active_runs() if run.state is RunState.QUEUED and run.owner is None]
@@ -427,6 +454,8 @@ class MemoryStore:
                 changed.add(run.exec_id)
                 values = {n: getattr(end, n) for n in End.__dataclass_fields__}
                 self._runs[run.id] = replace(run, **values)
+                if run.started_ms is not None and end.state is not RunState.SKIPPED:
+                    self._executed.append((run.job_id or 0, end))
                 self._note_end(run, end)
         return changed
 
@@ -445,9 +474,15 @@ class MemoryStore:
         return [run for run in reversed(self._runs.values()) if run.exec_id.startswith(prefix)][:limit]
 
     def runs(self, query: RunQuery) -> list[Run]:
-        return [run for run in reversed(self._runs.values()) if _run_matches(run, query)][: query.limit]
+        found = [run for run in self._runs.values() if _run_matches(run, query)]
+        if not query.oldest_first:
+            found.reverse()
+        return found[query.offset :][: query.limit]
 
-    def clear_runs(self, job_id: int | None, before_ms: int | None) -> int:
+    def count_runs(self, query: RunQuery) -> int:
+        return sum(_run_matches(run, query) for run in self._runs.values())
+
+    def clear_runs(self, job_id: int | None, before_ms: int | None, since_ms: int | None = None) -> int:
         with self.transaction():
             old = [
                 run
@@ -455,14 +490,69 @@ class MemoryStore:
                 if run.state not in ACTIVE
                 and (job_id is None or run.job_id == job_id)
                 and (before_ms is None or (run.claimed_ms is not None and run.claimed_ms < before_ms))
+                and (since_ms is None or (run.claimed_ms is not None and run.claimed_ms >= since_ms))
             ]
             for run in old:
                 del self._runs[run.id]
         return len(old)
 
+    # who may come in
+    def ip_entries(self) -> list[IpEntry]:
+        return list(self._entries.values())
+
+    def add_ip_entry(self, entry: IpEntry) -> bool:
+        with self.transaction():
+            return self._entries.setdefault((entry.list.value, entry.network), entry) is entry
+
+    def remove_ip_entry(self, entry: IpEntry) -> bool:
+        with self.transaction():
+            return self._entries.pop((entry.list.value, entry.network), None) is not None
+
+    def api_tokens(self) -> list[ApiToken]:
+        return list(self._tokens.values())
+
+    def add_api_token(self, token: ApiToken) -> ApiToken:
+        with self.transaction():
+            if token.name in self._tokens:
+                raise Conflict("there is one of this name")
+            return self._tokens.setdefault(token.name, replace(token, id=next(self._permit_ids)))
+
+    def remove_api_token(self, name: str) -> bool:
+        with self.transaction():
+            return self._tokens.pop(name, None) is not None
+
+    def note_token_use(self, used: Mapping[int, int]) -> None:
+        with self.transaction():
+            for token in list(self._tokens.values()):
+                self._tokens[token.name] = replace(token, used_ms=used.get(token.id, token.used_ms))
+
+    def admins(self) -> list[Admin]:
+        return list(self._admins.values())
+
+    def add_admin(self, admin: Admin) -> Admin:
+        with self.transaction():
+            if admin.name in self._admins:
+                raise Conflict("there is one of this name")
+            return self._admins.setdefault(admin.name, replace(admin, id=next(self._permit_ids)))
+
+    def update_admin(self, admin: Admin) -> bool:
+        with self.transaction():
+            old = next((a for a in self._admins.values() if a.id == admin.id), None)
+            if old is not None:
+                self._admins[old.name] = replace(admin, name=old.name, created_ms=old.created_ms)
+            return old is not None
+
+    def remove_admin(self, admin_id: int) -> bool:
+        with self.transaction():
+            name = next((a.name for a in self._admins.values() if a.id == admin_id), None)
+            return name is not None and self._admins.pop(name) is not None
+
     # facts about the whole
     def fact(self, name: str) -> str | None:
         return self._facts.get(name)
+
+    def facts(self, prefix: str) -> dict[str, str]:
+        return {name: value for name, value in self._facts.items() if name.startswith(prefix)}
 
     def set_fact(self, name: str, value: str | None) -> None:
         with self.transaction():
@@ -478,6 +568,16 @@ class MemoryStore:
         for run in self.active_runs():
             runs[run.state.value] = runs.get(run.state.value, 0) + 1
         return {"jobs": jobs, "runs": runs}
+
+    def executed(self) -> list[Executed]:
+        found: dict[int, list[End]] = {}
+        for job_id, end in self._executed:
+            found.setdefault(job_id if job_id in self._jobs else 0, []).append(end)
+        return [_executed(self._jobs.get(job_id), ends) for job_id, ends in sorted(found.items())]
+
+    def executed_since(self, minute: int) -> tuple[int, int]:
+        ends = [end for _, end in self._executed if end.ended_ms // 60_000 >= minute]
+        return len(ends), sum(end.state is not RunState.SUCCESS for end in ends)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -515,6 +615,16 @@ class MemoryStore:
         return right_state and part in job.name.casefold() and query.mode in (None, job.mode)
 
 
+#: Sorting is stable, and what it sorts is newest first.
+_ORDERS: dict[str, Callable[[Job], Any]] = {
+    "newest": lambda job: -job.id,
+    "oldest": lambda job: job.id,
+    "name": lambda job: job.name,
+    "next": lambda job: (job.next_fire_ms is None, job.next_fire_ms or 0, job.id),
+    "last": lambda job: (-(job.last_run_ms or 0), -job.id),
+}
+
+
 def _kept(job: Job) -> Job:
     """Give a job as a store keeps it: these times in whole seconds."""
     return replace(job, created_ms=job.created_ms // 1000 * 1000, updated_ms=job.updated_ms // 1000 * 1000)
@@ -539,3 +649,18 @@ if TYPE_CHECKING:  # the fakes are what the protocols say
     _OUTPUT: Output = FakeOutput()
     _EXECUTOR: Executor = FakeExecutor()
     _ATTEMPT: Attempt = FakeAttempt()
+
+
+def _executed(job: Job | None, ends: list[End]) -> Executed:
+    buckets = [0] * (len(BUCKETS_MS) + 1)
+    for end in ends:
+        buckets[len(BUCKETS_MS) if end.duration_ms is None else bisect_left(BUCKETS_MS, end.duration_ms)] += 1
+    return Executed(
+        job_id=job.id if job else 0,
+        name=job.name if job else "",
+        mode=job.mode if job else "",
+        runs=len(ends),
+        failed=sum(end.state is not RunState.SUCCESS for end in ends),
+        duration_ms=sum(end.duration_ms or 0 for end in ends),
+        buckets=tuple(buckets),
+    )

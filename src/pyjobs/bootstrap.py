@@ -5,9 +5,9 @@ The one module that knows every concrete class. Each builder imports what it bui
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyjobs import config, procs
 from pyjobs.clock import Clock, SystemClock
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 #: The runner never waits longer for a lock: its heartbeat and its time-outs must go on.
 _RUNNER_PATIENCE_S = 0.2
 __all__ = [
+    "Api",
+    "build_api",
     "build_executors",
     "build_functions",
     "build_runner",
@@ -54,7 +56,7 @@ def build_service(settings: Settings, clock: Clock | None = None) -> Service:
     from pyjobs.store import open_store
 
     store = open_store(settings)
-    return build(store, SocketNudge(settings.run_dir), clock or SystemClock(), settings.zone_name)
+    return build(store, SocketNudge(settings.run_dir), clock or SystemClock(), settings.zone_name, settings)
 
 
 def build_spool(settings: Settings) -> Spool:
@@ -109,6 +111,61 @@ def build_runner(settings: Settings) -> tuple[Runner, FuncExecutor]:
     functions = build_functions(settings)
     executors = build_executors(settings, functions)
     return Runner(settings, store, service, executors, spool, receiver, clock), functions
+
+
+class Api(NamedTuple):
+    """The API of a home."""
+
+    #: WSGI; to be called in the thread that built it.
+    app: Callable[..., Any]
+    #: What can be loaded again.
+    functions: FuncExecutor
+    #: Release everything; in the same thread.
+    close: Callable[[], None]
+
+
+def build_api(settings: Settings) -> Api:
+    """
+    What answers requests for this home.
+
+    Raises:
+        BadSetting: a setting of the gate is wrong.
+        StoreUnusable, NotAllowed: the store cannot be opened or made.
+    """
+    from pyjobs import daemon
+    from pyjobs.api.app import make_app
+    from pyjobs.api.gate import DoorKeeper
+    from pyjobs.api.routes import Site
+    from pyjobs.errors import DaemonNotRunning
+    from pyjobs.folders import runner_lock
+
+    def reload_daemon() -> bool:
+        try:
+            daemon.reload(settings)
+        except DaemonNotRunning:
+            return False
+        return True
+
+    def close() -> None:
+        gate.close()
+        functions.close()
+        service.close()
+
+    clock = SystemClock()
+    service, functions = build_service(settings, clock), build_functions(settings)
+    gate = DoorKeeper(settings, service.access(), service.accounts(), clock)
+    site = Site(
+        settings=settings,
+        service=service,
+        functions=functions,
+        clock=clock,
+        gate=gate,
+        load_settings=lambda: load_settings(settings.home)[0],
+        reload_daemon=reload_daemon,
+        scheduler_alive=lambda: procs.lock_held(runner_lock(settings.database_path)),
+        started_ms=clock.now_ms(),
+    )
+    return Api(make_app(site), functions, close)
 
 
 def run_here(settings: Settings, run: Run) -> Run:

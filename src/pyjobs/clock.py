@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Protocol
 
 __all__ = ["UTC", "Clock", "SystemClock", "from_ms", "parse_text", "text", "to_ms"]
@@ -53,6 +54,7 @@ def text(ms: int) -> str:
     return from_ms(ms).isoformat(" ", "seconds")[:19]
 
 
+@lru_cache(8192)  # a list of jobs holds the same texts again and again
 def parse_text(stored: str) -> int:
     """Milliseconds of a text that `text` wrote."""
     return to_ms(datetime.fromisoformat(stored).replace(tzinfo=UTC))

@@ -24,6 +24,9 @@ __all__ = ["FILE_NAME", "Origin", "Settings", "default_zone_name", "find_home", 
 FILE_NAME = "pyjobs.toml"
 _DURATION = re.compile(r"([0-9]{1,12})\s*(s|m|h|d|seconds?|minutes?|hours?|days?)?", re.IGNORECASE)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9_.:\[\]-]+", re.IGNORECASE)
+_SHORTEST_KEY = 16
 _BYTES = re.compile(r"([0-9]{1,12})\s*(b|k|kib|m|mib|g|gib)?", re.IGNORECASE)
 _BYTE_UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
@@ -45,6 +48,13 @@ class Settings:
     database_url: str = _setting("sqlite:///./data/jobs.db", "where the store is", secret=True)
     host: str = _setting("127.0.0.1", "address that the API listens on")
     port: int = _setting(8000, "port that the API listens on; 0 takes a free one", unit="n")
+    api_workers: int = _setting(1, "processes that answer the API", unit="n", low=1)
+    api_header_timeout: int = _setting(
+        30, "how long a client may take for a request's head, or sit idle", unit="s", low=1
+    )
+    api_body_timeout: int = _setting(30, "how long a client may take for a request's body", unit="s", low=1)
+    ssl_certfile: str = _setting("", "certificate of the API (PEM, with its chain); empty: plain HTTP")
+    ssl_keyfile: str = _setting("", "its private key")
     timezone: str = _setting("", "IANA zone of jobs without one and of times shown; empty: the system's")
     lang: str = _setting("", "language of messages, en or zh; empty: from LANG", bare=False)
     max_concurrent_jobs: int = _setting(10, "runs at once; what is due beyond that waits, visibly", unit="n", low=1)
@@ -71,6 +81,15 @@ class Settings:
     smtp_from: str = _setting("", "sender of mails")
     smtp_tls: str = _setting("starttls", "starttls, ssl or none")
     sms_webhook: str = _setting("", "address that the built-in SMS function posts to", secret=True)
+    ip_whitelist: str = _setting("127.0.0.1,::1", "addresses and networks that the API answers; stored ones join them")
+    ip_blacklist: str = _setting("", "addresses and networks that it never answers; stored ones join them")
+    trusted_proxies: str = _setting("", "proxies whose X-Forwarded-For is believed; empty: none")
+    allowed_hosts: str = _setting("", "names that the API is called by, beside localhost and plain addresses")
+    cors_origins: str = _setting("", "origins of web pages that may call the API, such as `https://ops.example.com`")
+    api_token: str = _setting("", "token that is good for all of the API; empty: stored ones, or none", secret=True)
+    api_secret_key: str = _setting("", "signs sessions of admins; empty: a file that is made", secret=True)
+    docs: str = _setting("on", "on: the API's documentation is served at /docs; off: it is not")
+    rate_limit: int = _setting(0, "requests a minute from one client, for one API process; 0: no limit", unit="n")
     #: name -> URL of databases that the built-in Database function may use.
     databases: Mapping[str, str] = _setting(dict, "named connections of the built-in Database function", secret=True)
 
@@ -276,6 +295,7 @@ def _check(settings: Settings, origins: Mapping[str, Origin]) -> None:
         "on_stop": ("leave", "kill"),
         "lang": ("", "en", "zh"),
         "smtp_tls": ("starttls", "ssl", "none"),
+        "docs": ("on", "off"),
         "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
     }
     for name, allowed in choices.items():
@@ -289,11 +309,19 @@ def _check(settings: Settings, origins: Mapping[str, Origin]) -> None:
             )
     if origins["http_deny_networks"].source != "default":
         _check_networks(settings.http_deny_networks, origins["http_deny_networks"].source)
+    _check_gate(settings, origins)
     if settings.port > 65535:
         raise BadSetting(
             origins["port"].source,
             f"`{settings.port}` is not a port: 0 to 65535",
             f"`{settings.port}` 不是有效端口：0 到 65535",
+        )
+    if bool(settings.ssl_certfile) != bool(settings.ssl_keyfile):
+        missing, given = ("ssl_keyfile", "ssl_certfile") if settings.ssl_certfile else ("ssl_certfile", "ssl_keyfile")
+        raise BadSetting(
+            origins[given].source,
+            f"HTTPS needs `{missing}` as well",
+            f"启用 HTTPS 还需要 `{missing}`",
         )
     if settings.timezone:
         try:
@@ -304,6 +332,37 @@ def _check(settings: Settings, origins: Mapping[str, Origin]) -> None:
                 f"there is no time zone `{settings.timezone}`",
                 f"不存在时区 `{settings.timezone}`",
             ) from exc
+
+
+def _check_gate(settings: Settings, origins: Mapping[str, Origin]) -> None:
+    for name in ("ip_whitelist", "ip_blacklist", "trusted_proxies"):
+        if origins[name].source != "default":
+            _check_networks(getattr(settings, name), origins[name].source)
+    if not settings.ip_whitelist.strip(" ,"):
+        raise BadSetting(
+            origins["ip_whitelist"].source,
+            "`ip_whitelist` names nobody",
+            "`ip_whitelist` 为空",
+            hint="write `0.0.0.0/0,::/0` to let everybody in",
+            hint_zh="如需允许所有地址，请写 `0.0.0.0/0,::/0`",
+        )
+    for name, pattern, example in (
+        ("allowed_hosts", _HOST, "jobs.example.com` or `*.example.com"),
+        ("cors_origins", _ORIGIN, "https://ops.example.com"),
+    ):
+        for piece in filter(None, map(str.strip, getattr(settings, name).split(","))):
+            if not pattern.fullmatch(piece):
+                raise BadSetting(
+                    origins[name].source,
+                    f"`{piece}` is not usable for `{name}`, but something like `{example}`",
+                    f"`{piece}` 不能用于 `{name}`，应形如 `{example}`",
+                )
+    if settings.api_secret_key and len(settings.api_secret_key) < _SHORTEST_KEY:
+        raise BadSetting(
+            origins["api_secret_key"].source,
+            f"`api_secret_key` is shorter than {_SHORTEST_KEY} characters",
+            f"`api_secret_key` 不足 {_SHORTEST_KEY} 个字符",
+        )
 
 
 def _check_networks(text: str, source: str) -> None:

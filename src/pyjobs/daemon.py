@@ -19,6 +19,7 @@ from pyjobs import procs
 from pyjobs.config import Settings
 from pyjobs.errors import Conflict, DaemonNotRunning, Exit, NotAllowed, RunFailed, TimedOut
 from pyjobs.folders import make_private
+from pyjobs.supervisor import Given
 
 __all__ = ["DaemonStatus", "log_path", "reload", "run", "start", "status", "stop"]
 
@@ -36,6 +37,11 @@ class DaemonStatus:
     restarts: int
     home: str
     version: str
+    #: Where the API is; empty when it was left out.
+    api_url: str = ""
+    #: Its processes; None is one that is being started again.
+    api_pids: tuple[int | None, ...] = ()
+    api_restarts: int = 0
 
 
 class _StartFailed(RunFailed):
@@ -62,33 +68,36 @@ def status(settings: Settings) -> DaemonStatus | None:
             restarts=content["restarts"],
             home=content["home"],
             version=content["version"],
+            api_url=content["api_url"],
+            api_pids=tuple(content["api"]),
+            api_restarts=content["api_restarts"],
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def start(settings: Settings, *, timeout_s: float = 30) -> DaemonStatus:
+def start(settings: Settings, *, api: bool = True, timeout_s: float = 30) -> DaemonStatus:
     """
-    Start in the background; returns only when the runner is ready.
+    Start in the background; returns only when the runner, and the API if it is wanted, are ready.
 
     Raises:
-        Conflict: a daemon runs already; the message names it.
-        RunFailed and its kin: why the runner could not start, with the exit code of that.
-        TimedOut: it is not ready yet.
+        Conflict: a daemon runs already, or the API's port is in use; the message says which.
+        RunFailed and its kin: why one of them could not start, with the exit code of that.
+        TimedOut: they are not ready yet.
     """
-    lock_fd = _lock(settings)
+    given = _given(settings, "background", api=api)
     ready_read, ready_write = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(ready_read)
-        _detach(settings, lock_fd, ready_write)
-    os.close(ready_write)
-    os.close(lock_fd)
+        _detach(settings, given._replace(ready_fd=ready_write))
+    for fd in (ready_write, *given.fds()):
+        os.close(fd)
     os.waitpid(child, 0)
-    told = _read_line(ready_read, timeout_s)
+    told = _read_words(ready_read, 1 + given.api_workers, timeout_s)
     found = status(settings)
     if told is None:
-        raise TimedOut(f"the runner is not ready after {timeout_s:g} s", f"{timeout_s:g} 秒内执行进程未就绪",
+        raise TimedOut(f"the daemon is not ready after {timeout_s:g} s", f"{timeout_s:g} 秒内守护进程未就绪",
                        hint=f"see `{log_path(settings)}`")  # fmt: skip
     if "en" in told:
         raise _StartFailed(told)
@@ -98,11 +107,9 @@ def start(settings: Settings, *, timeout_s: float = 30) -> DaemonStatus:
     return found
 
 
-def run(settings: Settings) -> NoReturn:
+def run(settings: Settings, *, api: bool = True) -> NoReturn:
     """Become the daemon in the foreground; never returns. Raises as `start`, before it becomes one."""
-    lock_fd = _lock(settings)
-    os.set_inheritable(lock_fd, True)
-    _become(settings, lock_fd, -1, "front")
+    _become(settings, _given(settings, "front", api=api))
 
 
 def stop(settings: Settings, *, force: bool = False, timeout_s: float | None = None) -> DaemonStatus:
@@ -194,7 +201,24 @@ def _unusable(path: Path, why: str | None) -> NotAllowed:
     )
 
 
-def _detach(settings: Settings, lock_fd: int, ready_fd: int) -> NoReturn:
+def _given(settings: Settings, where: str, *, api: bool) -> Given:
+    """What the supervisor is told; the lock is taken, and the API's socket opened. Raises as `start`."""
+    lock_fd = _lock(settings)
+    given = Given(settings.home, lock_fd, -1, where, -1, "", 0)
+    if not api:
+        return given
+    from pyjobs.listener import address_of, open_listener
+
+    try:
+        listener = open_listener(settings)
+    except BaseException:
+        os.close(lock_fd)
+        raise
+    url = address_of(listener, settings)
+    return given._replace(api_fd=listener.detach(), api_url=url, api_workers=settings.api_workers)
+
+
+def _detach(settings: Settings, given: Given) -> NoReturn:
     """In a child: become a daemon by python-daemon, then the supervisor. Never returns."""
     code = 1
     try:
@@ -209,29 +233,28 @@ def _detach(settings: Settings, lock_fd: int, ready_fd: int) -> NoReturn:
             detach_process=True,
             prevent_core=False,  # that limit would be every job's too
             signal_map={},  # what is ignored here would be ignored by every job
-            files_preserve=[lock_fd, ready_fd, out_fd],
+            files_preserve=[*given.fds(), out_fd],
         )
         context.open()
         os.dup2(out_fd, 1)
         os.dup2(out_fd, 2)
-        for fd in (lock_fd, ready_fd):
-            os.set_inheritable(fd, True)
-        _become(settings, lock_fd, ready_fd, "background")
+        _become(settings, given)
     except BaseException as exc:  # the parent is told, whatever it is
         message = f"it could not go to the background: {exc}"
         told = {"code": "failed", "exit_code": 1, "en": message, "zh": message, "hint": "", "hint_zh": ""}
-        os.write(ready_fd, (json.dumps(told) + "\n").encode())
+        os.write(given.ready_fd, (json.dumps(told) + "\n").encode())
     finally:
         os._exit(code)
 
 
-def _become(settings: Settings, lock_fd: int, ready_fd: int, where: str) -> NoReturn:
+def _become(settings: Settings, given: Given) -> NoReturn:
     os.chdir(settings.home)
+    for fd in given.fds():
+        os.set_inheritable(fd, True)
     # Settings of a run that starts a daemon are not the daemon's: its id would make it a stray of that run.
     run_only = ("PYJOBS_RUN_ID", "PYJOBS_JOB_ID", "PYJOBS_SCHEDULED_FOR")
     env = {k: v for k, v in os.environ.items() if k not in run_only}
-    argv = [sys.executable, "-m", "pyjobs.supervisor", str(settings.home), str(lock_fd), str(ready_fd), where]
-    os.execve(sys.executable, argv, env)
+    os.execve(sys.executable, [sys.executable, "-m", "pyjobs.supervisor", *given.argv()], env)
 
 
 def _umask() -> int:
@@ -240,11 +263,21 @@ def _umask() -> int:
     return current
 
 
-def _read_line(fd: int, timeout_s: float) -> dict[str, Any] | None:
-    """The first line of a pipe as JSON; {} when it was closed without one; None when nothing came in time."""
+def _read_words(fd: int, count: int, timeout_s: float) -> dict[str, Any] | None:
+    """
+    What so many processes say of themselves, each in a line of JSON, through one pipe.
+
+    Answers the first word that is none of readiness, else the last one; {} when the pipe was closed before that;
+    None when not all came in time.
+    """
     content, deadline = b"", time.monotonic() + timeout_s
     try:
-        while not content.endswith(b"\n"):
+        while True:
+            lines = content.split(b"\n")[:-1]
+            words = [dict(json.loads(line)) for line in lines]
+            bad = [word for word in words if "en" in word]
+            if bad or len(words) >= count:
+                return (bad or words[-1:])[0]
             ready, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
             if not ready:
                 return None
@@ -252,7 +285,6 @@ def _read_line(fd: int, timeout_s: float) -> dict[str, Any] | None:
             if not piece:
                 return {}
             content += piece
-        return dict(json.loads(content))
     finally:
         os.close(fd)
 

@@ -1,10 +1,10 @@
-"""Folders that only their owner may enter."""
+"""Folders that only their owner may enter, and what lies in them."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["make_private"]
+__all__ = ["make_private", "runner_lock"]
 
 
 def make_private(folder: Path) -> None:
@@ -18,3 +18,8 @@ def make_private(folder: Path) -> None:
         path.mkdir(mode=0o700, exist_ok=True)
     if not missing:
         folder.mkdir(exist_ok=True)  # says what is wrong when it is no folder
+
+
+def runner_lock(database: Path) -> Path:
+    """The file whose lock says that a store has a runner."""
+    return database.with_name(database.name + "-runner.lock")

@@ -34,9 +34,11 @@ class _JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def set_up(settings: Settings, *, to_stderr: bool = False) -> None:
+def set_up(settings: Settings, *, to_stderr: bool = False, rotate: bool = True) -> None:
     """
-    Write the log of this process; called once by the runner.
+    Write the log of this process; called once by it.
+
+    Of several processes with one log the runner rotates it; the others append whole lines, and follow.
 
     Raises:
         NotAllowed: the file cannot be written.
@@ -46,11 +48,15 @@ def set_up(settings: Settings, *, to_stderr: bool = False) -> None:
     try:
         make_private(path.parent)
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600))
-        rotating = logging.handlers.TimedRotatingFileHandler(
-            path, when="midnight", backupCount=_KEEP_DAYS, encoding="utf-8", errors="backslashreplace"
-        )
-        rotating.setFormatter(_JsonLines())
-        handlers.append(rotating)
+        file: logging.Handler
+        if rotate:
+            file = logging.handlers.TimedRotatingFileHandler(
+                path, when="midnight", backupCount=_KEEP_DAYS, encoding="utf-8", errors="backslashreplace"
+            )
+        else:
+            file = logging.handlers.WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
+        file.setFormatter(_JsonLines())
+        handlers.append(file)
     except OSError as exc:
         raise NotAllowed(
             f"the log `{path}` cannot be written: {exc.strerror}",

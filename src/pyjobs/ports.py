@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from pyjobs.commandtext import Spec
 from pyjobs.jobs import Job, Run, RunState, Source
 
+if TYPE_CHECKING:  # few commands need it
+    from pyjobs.permits import Admin, ApiToken, IpEntry
+
 __all__ = [
+    "BUCKETS_MS",
+    "Active",
     "Attempt",
     "Catalogue",
     "Claimed",
     "End",
+    "Executed",
     "Executor",
     "FunctionInfo",
+    "JobOrder",
     "JobQuery",
     "Launch",
     "Nudge",
@@ -186,6 +193,10 @@ class Page:
     size: int = 10
 
 
+#: `next` is the order in which jobs fire; those without a next fire come last.
+JobOrder: TypeAlias = Literal["newest", "oldest", "name", "next", "last"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobQuery:
     """Which jobs; None means any."""
@@ -193,6 +204,7 @@ class JobQuery:
     name_part: str | None = None
     state: int | None = None
     mode: str | None = None
+    order: JobOrder = "newest"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +220,9 @@ class RunQuery:
     #: Only rows with a smaller id: the key that the next page starts at.
     before_id: int | None = None
     limit: int = 50
+    #: Rows to leave out first: a page by its number.
+    offset: int = 0
+    oldest_first: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +261,31 @@ class End:
     stderr_at: int = 0
 
 
+class Active(NamedTuple):
+    """How many runs of a job have not ended."""
+
+    queued: int
+    running: int
+
+
+#: Upper bounds of the durations that executions are counted by, in milliseconds. Part of the schema: never changed.
+BUCKETS_MS = (5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 60_000, 600_000, 3_600_000)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Executed:
+    """Executions of one job, or of all deleted ones (id 0), since there is a store."""
+
+    job_id: int
+    name: str
+    mode: str
+    runs: int
+    failed: int
+    duration_ms: int
+    #: How many were within each of `BUCKETS_MS` and above the one before; then those above all.
+    buckets: tuple[int, ...]
+
+
 class Store(Protocol):
     """
     The truth. Methods speak of jobs and runs; each is one transaction unless called inside `transaction()`.
@@ -276,7 +316,7 @@ class Store(Protocol):
         """Ids and names of jobs whose names start so, by name."""
 
     def jobs(self, query: JobQuery, page: Page | None = None) -> list[Job]:
-        """Jobs, newest first."""
+        """Jobs, in the order that the query says."""
 
     def count_jobs(self, query: JobQuery) -> int:
         """How many `jobs` would give without a page."""
@@ -301,6 +341,9 @@ class Store(Protocol):
     def data_version(self) -> int:
         """A number that changes when another connection committed something."""
 
+    def version(self) -> tuple[int, int]:
+        """A value that is another one, to the thread that asks, once anybody committed anything."""
+
     def due_changes(self, since_revision: int) -> tuple[int, list[tuple[int, int | None]]]:
         """(newest revision, (job id, next fire or None) of jobs changed after a revision); 0 gives all active ones."""
 
@@ -309,6 +352,9 @@ class Store(Protocol):
 
     def active_runs(self, job_ids: Sequence[int] | None = None) -> list[Run]:
         """Queued and running runs, oldest first; of some jobs, or all."""
+
+    def active_counts(self, job_ids: Sequence[int] | None = None) -> dict[int, Active]:
+        """How many runs are queued and running now, by job; of some jobs, or all. Jobs without any are left out."""
 
     def unowned_runs(self) -> list[Run]:
         """Queued runs that nobody owns: starts by hand that wait for the runner, oldest first."""
@@ -354,20 +400,66 @@ class Store(Protocol):
         """Runs whose exec id starts so, newest first."""
 
     def runs(self, query: RunQuery) -> list[Run]:
-        """Runs, newest first."""
+        """Runs, newest first unless the query says otherwise."""
 
-    def clear_runs(self, job_id: int | None, before_ms: int | None) -> int:
-        """Delete final runs, of one job or all, claimed before an instant or at any; answers how many."""
+    def count_runs(self, query: RunQuery) -> int:
+        """How many `runs` would give without limit and offset."""
+
+    def clear_runs(self, job_id: int | None, before_ms: int | None, since_ms: int | None = None) -> int:
+        """Delete final runs, of one job or all, claimed before and not before an instant; answers how many."""
+
+    # who may come in
+    def ip_entries(self) -> list[IpEntry]:
+        """Stored entries of both lists, oldest first."""
+
+    def add_ip_entry(self, entry: IpEntry) -> bool:
+        """Store an entry. False when its list has that network already."""
+
+    def remove_ip_entry(self, entry: IpEntry) -> bool:
+        """Delete the entry of its list and network. False when there was none."""
+
+    def api_tokens(self) -> list[ApiToken]:
+        """All tokens, oldest first."""
+
+    def add_api_token(self, token: ApiToken) -> ApiToken:
+        """Store a token; answers it with its id. Raises Conflict: there is one of this name."""
+
+    def remove_api_token(self, name: str) -> bool:
+        """Delete a token: it is good for nothing from now on. False when there was none."""
+
+    def note_token_use(self, used: Mapping[int, int]) -> None:
+        """When tokens were used last: id -> milliseconds."""
+
+    def admins(self) -> list[Admin]:
+        """All admins, oldest first."""
+
+    def add_admin(self, admin: Admin) -> Admin:
+        """Store an admin; answers it with its id. Raises Conflict: there is one of this name."""
+
+    def update_admin(self, admin: Admin) -> bool:
+        """Write all fields but `id`, `name` and `created_ms`. False when it is gone."""
+
+    def remove_admin(self, admin_id: int) -> bool:
+        """Delete an admin. False when there was none."""
 
     # facts about the whole
     def fact(self, name: str) -> str | None:
         """A stored fact, such as `paused`."""
+
+    def facts(self, prefix: str) -> dict[str, str]:
+        """All facts whose names start so."""
 
     def set_fact(self, name: str, value: str | None) -> None:
         """Store or forget a fact."""
 
     def figures(self) -> dict[str, Any]:
         """Counts for `status`: jobs by state, runs by state."""
+
+    def executed(self) -> list[Executed]:
+        """What was counted of each job that ever ran, by id; the cost does not depend on how often."""
+
+    def executed_since(self, minute: int) -> tuple[int, int]:
+        """(executions, failed ones) that ended in that minute since the epoch or later, up to two hours ago."""
 
     def close(self) -> None:
         """Release files; on SQLite the last one checkpoints."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
     "keep_exits",
     "kept_exit",
     "kept_since",
+    "lock_held",
     "open_pidfd",
     "owner_alive",
     "owner_name",
@@ -50,6 +52,21 @@ def boot_id() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+def lock_held(path: Path) -> bool:
+    """Whether somebody has the `flock` on a file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def start_time(pid: int) -> int | None:

@@ -24,6 +24,7 @@ from pyjobs import procs
 from pyjobs.clock import Clock
 from pyjobs.config import Settings
 from pyjobs.errors import Conflict, StoreBusy
+from pyjobs.folders import runner_lock
 from pyjobs.jobs import ACTIVE, Run, RunState
 from pyjobs.ports import End, Executor, Output, Store
 from pyjobs.service import Service
@@ -327,6 +328,7 @@ class Runner:
             (_EVERY_S, self.heartbeat),
             (_EVERY_S, self._look),
             (_EVERY_S, self.slots.trim),
+            (_EVERY_S, self._service.runs.clean_up),
             (_EVERY_S * 2, self.reload),
             (_SWEEP_S, self._sweep),
         ):
@@ -417,8 +419,7 @@ def lock_store(path: Path) -> int:
     Raises:
         Conflict: another process is; the message names it.
     """
-    lock = path.with_name(path.name + "-runner.lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(runner_lock(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

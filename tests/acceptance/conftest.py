@@ -27,7 +27,7 @@ class Home:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("PYJOBS_")}
-        self.env |= {"PYJOBS_HOME": str(path), "TZ": "UTC", "PYTHONWARNINGS": "error"}
+        self.env |= {"PYJOBS_HOME": str(path), "TZ": "UTC", "PYTHONWARNINGS": "error", "PORT": "0"}
         self.env["PYTHONPATH"] = str(Path(__file__).parents[2] / "src")
 
     def argv(self, *args: str) -> list[str]:

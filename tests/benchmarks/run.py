@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
+import http_load
 import psutil
 
 from pyjobs import bootstrap, config, daemon
@@ -63,6 +64,7 @@ def plain(what: str, value: str, goal: str, *, met: bool) -> Figure:
 def a_home(**env: str) -> Iterator[tuple[Settings, Service]]:
     """A fresh home; its daemon, if one was started, is stopped afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="pyjobs-bench-"))
+    env = {"PORT": "0", **env}
     os.environ.update(env)
     try:
         settings, _ = config.load(folder, os.environ)
@@ -204,7 +206,7 @@ def _idle(count: int) -> tuple[float, float, float]:
         time.sleep(15)
         after, took = runner.cpu_times(), time.monotonic() - began
         share = 100 * (after.user + after.system - before.user - before.system) / took
-        pids = (status.runner_pid, status.supervisor_pid, status.keeper_pid)
+        pids = (status.runner_pid, *status.api_pids, status.supervisor_pid, status.keeper_pid)
         sizes = [psutil.Process(pid).memory_full_info().pss / 2**20 for pid in pids]
     return share, sizes[0], sum(sizes)
 
@@ -325,6 +327,95 @@ def cron() -> list[Figure]:
     return [Figure("next instant of a cron expression, slowest of 4", "", "croniter", worst, "≤ 0.6", worst <= 0.6)]
 
 
+def api() -> list[Figure]:
+    """The API under load, against a Bottle app with one route behind the same server and adapter."""
+    with a_home() as (settings, service):
+        add_many(service, 1000, command="true", cron_expr="0 0 31 12 *")
+        base = daemon.start(settings, timeout_s=60).api_url
+        with _hello() as floor:
+            found = [
+                *_load("list of 10 of 1,000", base, floor, _list(10), 0.4),
+                *_load("list of 100 of 1,000", base, floor, _list(100)),
+                *_load("the same list of 10 again, unchanged", base, floor, _again("/jobs/list")),
+                *_load("jobStatus", base, floor, _again("/jobs/jobStatus")),
+                *_load("add, durable", base, floor, _add),
+            ]
+    return [*found, _lateness_under_load()]
+
+
+def _list(size: int) -> Callable[[int], bytes]:
+    """Requests that are all different, so that each list is made: an answer that was kept is another figure."""
+    return lambda number: http_load.request("GET", f"/jobs/list?size={size}&n={time.monotonic_ns()}{number}")
+
+
+def _again(path: str) -> Callable[[int], bytes]:
+    raw = http_load.request("GET", path)
+    return lambda _: raw
+
+
+def _add(number: int) -> bytes:
+    fields = {"name": f"new {time.monotonic_ns()} {number}", "mode": "command", "command": "true"}
+    return http_load.request("POST", "/jobs/add", json.dumps({**fields, "cron_expr": "0 0 31 12 *"}).encode())
+
+
+def _load(
+    what: str, base: str, floor: str, requests: Callable[[int], bytes], goal: float | None = None
+) -> Iterator[Figure]:
+    """A B A B with 1, 16 and 50 clients; the goal is one of 16."""
+    for clients in (1, 16, 50):
+        pairs = []
+        for _ in range(ROUNDS):
+            ours = http_load.run(base, requests, clients, 1.5)
+            pairs.append((ours, http_load.run(floor, _again("/hello"), clients, 1.5)))
+        ratio = statistics.median(ours.rate / hello.rate for ours, hello in pairs)
+        rate, p99 = (statistics.median(getattr(ours, of) for ours, _ in pairs) for of in ("rate", "p99_ms"))
+        hello_rate = statistics.median(hello.rate for _, hello in pairs)
+        met = ratio >= goal and p99 <= 10 if goal is not None and clients == 16 else None
+        yield Figure(
+            f"API: {what}, {clients} clients",
+            f"{rate:.0f}/s, p99 {p99:.1f} ms",
+            f"hello {hello_rate:.0f}/s",
+            ratio,
+            f"≥ {goal:g}, p99 ≤ 10 ms" if met is not None else "",
+            met,
+        )
+
+
+@contextlib.contextmanager
+def _hello() -> Iterator[str]:
+    """The address of the floor."""
+    with tempfile.TemporaryDirectory() as folder:
+        process = subprocess.Popen([sys.executable, str(HERE / "hello.py"), folder], stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+            process.communicate()
+
+
+def _lateness_under_load() -> Figure:
+    """How late fires are claimed while 16 clients ask for lists, against the same without them."""
+    quiet, loaded = _lateness_p99(clients=0), _lateness_p99(clients=16)
+    ratio = loaded / max(quiet, 1)
+    what = "lateness of the claim while 16 clients ask for lists, p99"
+    return Figure(what, f"{loaded:.0f} ms", f"quiet {quiet:.0f} ms", ratio, "≤ 2", ratio <= 2)
+
+
+def _lateness_p99(clients: int) -> float:
+    with a_home(MAX_CONCURRENT_JOBS="16") as (settings, service):
+        add_many(service, 1000, command="true", cron_expr=lambda n: "* * * * * *" if n < 50 else "0 0 31 12 *")
+        base = daemon.start(settings).api_url
+        since = now_ms() + 2000
+        if clients:
+            http_load.run(base, _list(10), clients, 12)
+        else:
+            time.sleep(12)
+        measured = f"FROM job_logs WHERE started_at IS NOT NULL AND scheduled_for > {since}"
+        late = rows(settings, f"SELECT claimed_at - scheduled_for {measured}")
+    return percentile([value for (value,) in late], 0.99)
+
+
 FIGURES: dict[str, Callable[[], list[Figure]]] = {
     "executions": executions,
     "lateness": lateness,
@@ -333,6 +424,7 @@ FIGURES: dict[str, Callable[[], list[Figure]]] = {
     "cli": command_line,
     "claim": claim,
     "cron": cron,
+    "api": api,
 }
 
 

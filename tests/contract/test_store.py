@@ -26,7 +26,8 @@ from pyjobs.jobs import (
     Source,
     TriggerType,
 )
-from pyjobs.ports import End, JobQuery, Page, RunQuery, Start, Store
+from pyjobs.permits import Admin, ApiToken, IpEntry, IpList
+from pyjobs.ports import BUCKETS_MS, End, Executed, JobQuery, Page, RunQuery, Start, Store
 from pyjobs.store.sqlite import SqliteStore
 
 STORES: dict[str, Callable[[Path], Store]] = {
@@ -565,6 +566,88 @@ class TestEnds:
         assert store.runs(RunQuery(limit=1)) == [run]
 
 
+def executed(store: Store, job: Job, state: RunState = RunState.SUCCESS, **values: Any) -> None:
+    """A run that was launched, and how it ended."""
+    run = put(store, a_run(job))
+    store.start_runs([Start(exec_id=run.exec_id, attempt=1, started_ms=NOW_MS)], "me")
+    store.end_runs([end(run, state, **values)], "me")
+
+
+class TestCounters:
+    def test_each_job_has_what_it_executed(self, store: Store) -> None:
+        assert store.executed() == []
+        one, two = store.add_job(a_job("one")), store.add_job(a_job("two", mode="http"))
+        executed(store, one, duration_ms=BUCKETS_MS[0])
+        executed(store, one, RunState.FAILED, duration_ms=BUCKETS_MS[0] + 1)
+        executed(store, one, RunState.TIMEOUT, duration_ms=BUCKETS_MS[-1] + 1)
+        executed(store, two, RunState.KILLED, duration_ms=0)
+        nothing = [0] * (len(BUCKETS_MS) + 1)
+        assert store.executed() == [
+            Executed(
+                job_id=one.id,
+                name="one",
+                mode=one.mode,
+                runs=3,
+                failed=2,
+                duration_ms=2 * BUCKETS_MS[0] + BUCKETS_MS[-1] + 2,
+                buckets=(1, 1, *nothing[3:], 1),
+            ),
+            Executed(
+                job_id=two.id, name="two", mode="http", runs=1, failed=1, duration_ms=0, buckets=(1, *nothing[1:])
+            ),
+        ]
+
+    @pytest.mark.parametrize("state", [RunState.SKIPPED, RunState.LOST, RunState.KILLED])
+    def test_what_was_never_launched_is_not_executed(self, store: Store, state: RunState) -> None:
+        ended(store, a_run(store.add_job(a_job())), state)
+        assert store.executed() == []
+
+    def test_a_run_is_counted_once_and_stays_counted_without_its_row(self, store: Store) -> None:
+        job = store.add_job(a_job())
+        run = put(store, a_run(job))
+        store.start_runs([Start(exec_id=run.exec_id, attempt=1, started_ms=NOW_MS)], "me")
+        assert store.executed() == []
+        for _ in range(2):
+            store.end_runs([end(run)], "me")
+        store.clear_runs(None, None)
+        assert [(found.job_id, found.runs) for found in store.executed()] == [(job.id, 1)]
+
+    def test_what_deleted_jobs_executed_is_job_0(self, store: Store) -> None:
+        for name in ("a", "b"):
+            job = store.add_job(a_job(name))
+            executed(store, job, RunState.FAILED, duration_ms=7)
+            run = put(store, a_run(job))
+            store.start_runs([Start(exec_id=run.exec_id, attempt=1, started_ms=NOW_MS)], "me")
+            store.delete_job(job.id)
+            store.end_runs([end(run, duration_ms=1)], "me")
+        [deleted] = store.executed()
+        assert (deleted.job_id, deleted.name, deleted.runs, deleted.failed) == (0, "", 4, 2)
+        assert deleted.duration_ms == 16
+        assert deleted.buckets[:2] == (2, 2)
+
+    def test_ends_are_counted_by_minute(self, store: Store) -> None:
+        job, minute = store.add_job(a_job()), NOW_MS // 60_000
+        for ago, state in ((0, RunState.SUCCESS), (1, RunState.FAILED), (59, RunState.SUCCESS), (60, RunState.LOST)):
+            run = put(store, a_run(job))
+            store.start_runs([Start(exec_id=run.exec_id, attempt=1, started_ms=NOW_MS)], "me")
+            store.end_runs([replace(end(run, state), ended_ms=NOW_MS - ago * 60_000)], "me")
+        assert store.executed_since(minute - 59) == (3, 1)
+        assert store.executed_since(minute) == (1, 0)
+        assert store.executed_since(minute + 1) == (0, 0)
+
+    def test_what_is_rolled_back_is_not_counted(self, store: Store) -> None:
+        job = store.add_job(a_job())
+
+        def lose() -> None:
+            with store.transaction():
+                executed(store, job)
+                raise RuntimeError
+
+        with pytest.raises(RuntimeError):
+            lose()
+        assert store.executed() == []
+
+
 class TestKillRequests:
     def test_the_owner_hears_who_asked(self, store: Store) -> None:
         run, other = put(store, a_run()), put(store, a_run(owner="other"))
@@ -652,6 +735,68 @@ class TestClearing:
         store.claim([claimed(run, counts=False) for run in runs], [])
         assert store.clear_runs(None, None) == 1100
         assert store.runs(RunQuery()) == []
+
+
+class TestPermits:
+    """Who may come in."""
+
+    def test_each_list_has_a_network_once_and_keeps_the_order(self, store: Store) -> None:
+        first = IpEntry(list=IpList.ALLOW, network="2001:db8::/32", added_ms=NOW_MS, by="me@测试")
+        second = IpEntry(list=IpList.ALLOW, network="10.1.2.3", added_ms=NOW_MS + 1)
+        denied = IpEntry(list=IpList.DENY, network="10.1.2.3", added_ms=NOW_MS + 2, by="x")
+        assert [store.add_ip_entry(e) for e in (first, second, denied)] == [True] * 3
+        assert not store.add_ip_entry(replace(first, by="somebody else"))
+        assert store.ip_entries() == [first, second, denied]
+
+    def test_an_entry_is_removed_from_its_own_list(self, store: Store) -> None:
+        allowed = IpEntry(list=IpList.ALLOW, network="10.1.2.3", added_ms=NOW_MS)
+        denied = replace(allowed, list=IpList.DENY)
+        store.add_ip_entry(allowed)
+        assert not store.remove_ip_entry(denied)
+        store.add_ip_entry(denied)
+        assert store.remove_ip_entry(allowed)
+        assert not store.remove_ip_entry(allowed)
+        assert store.ip_entries() == [denied]
+
+    def test_a_token_is_read_as_it_was_stored(self, store: Store) -> None:
+        token = ApiToken(name="ci 测试", digest="ab" * 32, scopes=frozenset({"run", "read"}), created_ms=NOW_MS)
+        stored = store.add_api_token(token)
+        assert stored == replace(token, id=stored.id)
+        assert stored.id > 0
+        other = store.add_api_token(replace(token, name="other"))
+        assert store.api_tokens() == [stored, other]
+        with pytest.raises(Conflict):
+            store.add_api_token(token)
+        store.note_token_use({other.id: NOW_MS + 7, 999: NOW_MS})
+        assert store.api_tokens() == [stored, replace(other, used_ms=NOW_MS + 7)]
+        assert (store.remove_api_token("other"), store.remove_api_token("other")) == (True, False)
+        assert store.api_tokens() == [stored]
+
+    def test_an_admin_is_added_changed_and_removed(self, store: Store) -> None:
+        admin = store.add_admin(Admin(name="ops", password="scrypt$…", created_ms=NOW_MS))
+        assert store.admins() == [admin]
+        with pytest.raises(Conflict):
+            store.add_admin(admin)
+        changed = replace(admin, password="other", active=False, epoch=3, login_ms=NOW_MS + 5)
+        assert store.update_admin(replace(changed, name="ignored", created_ms=0))
+        assert store.admins() == [changed]
+        assert not store.update_admin(replace(changed, id=admin.id + 1))
+        assert (store.remove_admin(admin.id), store.remove_admin(admin.id)) == (True, False)
+        assert store.admins() == []
+
+    def test_a_transaction_that_fails_leaves_them_as_they_were(self, store: Store) -> None:
+        token = ApiToken(name="ci", digest="x", scopes=frozenset({"read"}))
+
+        def change() -> None:
+            with store.transaction():
+                store.add_ip_entry(IpEntry(list=IpList.DENY, network="10.0.0.0/8", added_ms=NOW_MS))
+                store.add_api_token(token)
+                store.add_admin(Admin(name="ops", password="p"))
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            change()
+        assert (store.ip_entries(), store.api_tokens(), store.admins()) == ([], [], [])
 
 
 class TestFacts:

@@ -84,7 +84,7 @@ class TestHelp:
             used |= set(re.findall(r"(?:text|say|warn)\(\s*[\"']([a-z_]+(?:\.[a-z_]+)?)[\"']", source))
             used |= set(re.findall(r"\"((?:col|f|job|run|func|daemon|system|status)\.[a-z_]+)\"", source))
         assert used - MESSAGES.keys() == set()
-        dynamic = ("noun.", "p.")
+        dynamic = ("noun.", "p.", "list.")
         assert {key for key in MESSAGES.keys() - used if not key.startswith(dynamic)} == set()
 
 

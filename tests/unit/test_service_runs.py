@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from fakes import NOW_MS, FakeClock, FakeNudge, MemoryStore, a_job, a_run, claimed
 
-from pyjobs.errors import Conflict, NotFound
+from pyjobs.errors import Conflict, Invalid, NameTaken, NotFound
 from pyjobs.jobs import AllowMode, Job, JobState, Run, RunState, Source
-from pyjobs.ports import End, RunQuery, Start
+from pyjobs.ports import End, JobQuery, RunQuery, Start
 from pyjobs.service import Service, build
+from pyjobs.service.jobs import JobFields
 
 
 @pytest.fixture
@@ -176,3 +177,70 @@ class TestLists:
         assert service.runs.clear(before_ms=NOW_MS + 2) == 2
         assert service.runs.clear() == 1
         assert memory.runs(RunQuery()) == [active]
+
+
+class TestAddAndStart:
+    FIELDS = JobFields(name="once", cron_expr="* * * * * *", mode="command", command="true", state=0)
+
+    def test_the_job_is_stored_stopped_and_started_by_hand(
+        self, service: Service, memory: MemoryStore, nudge: FakeNudge
+    ) -> None:
+        run = service.runs.add_and_start(self.FIELDS)
+        job = service.jobs.find("once")
+        assert (job.state, job.next_fire_ms) == (JobState.STOPPED, None)
+        assert (run.job_id, run.state, run.source) == (job.id, RunState.QUEUED, Source.MANUAL)
+        assert memory.facts("cleanup:") == {}
+        assert nudge.sent
+
+    def test_a_wrong_job_starts_nothing(self, service: Service, memory: MemoryStore) -> None:
+        service.runs.add_and_start(self.FIELDS)
+        with pytest.raises(NameTaken):
+            service.runs.add_and_start(self.FIELDS, remove_job=True)
+        with pytest.raises(Invalid):
+            service.runs.add_and_start(replace(self.FIELDS, name="other", mode="x"), remove_log=True)
+        assert len(memory.runs(RunQuery())) == 1
+        assert memory.facts("cleanup:") == {}
+
+    @pytest.mark.parametrize("state", [RunState.SUCCESS, RunState.FAILED, RunState.LOST, RunState.SKIPPED])
+    def test_it_is_removed_however_its_run_ends(self, service: Service, memory: MemoryStore, state: RunState) -> None:
+        run = service.runs.add_and_start(self.FIELDS, remove_job=True)
+        assert service.runs.clean_up() == 0
+        memory.end_runs([End(exec_id=run.exec_id, state=state, ended_ms=NOW_MS)], None)
+        assert service.runs.clean_up() == 1
+        assert memory.jobs(JobQuery()) == []
+        kept = memory.run(run.exec_id)
+        assert kept is not None
+        assert kept.job_id is None
+        assert memory.facts("cleanup:") == {}
+
+    def test_its_record_goes_too_when_asked(self, service: Service, memory: MemoryStore) -> None:
+        run = service.runs.add_and_start(self.FIELDS, remove_log=True)
+        memory.end_runs([End(exec_id=run.exec_id, state=RunState.SUCCESS, ended_ms=NOW_MS)], None)
+        assert service.runs.clean_up() == 1
+        assert memory.run(run.exec_id) is None
+        assert [job.name for job in memory.jobs(JobQuery())] == ["once"]
+
+    def test_who_removes_the_job_first_is_no_problem(self, service: Service, memory: MemoryStore) -> None:
+        run = service.runs.add_and_start(self.FIELDS, remove_job=True)
+        service.jobs.remove(run.job_id or 0)
+        assert service.runs.clean_up() == 1
+        assert memory.facts("cleanup:") == {}
+
+
+class TestOfJob:
+    def test_the_newest_one_or_the_one_with_this_name(self, service: Service, memory: MemoryStore) -> None:
+        job, other = memory.add_job(a_job("job")), memory.add_job(a_job("other"))
+        first, second, foreign = put(memory, job), put(memory, job), put(memory, other)
+        assert service.runs.of_job(job.id) == second
+        assert service.runs.of_job(job.id, first.exec_id) == first
+        assert service.runs.of_job(job.id, foreign.exec_id) is None
+        assert service.runs.of_job(job.id, "nope") is None
+        assert service.runs.of_job(999) is None
+
+    def test_one_whose_job_is_gone_is_found_by_its_name(self, service: Service, memory: MemoryStore) -> None:
+        job = memory.add_job(a_job("job"))
+        run = put(memory, job)
+        memory.delete_job(job.id)
+        found = service.runs.of_job(job.id, run.exec_id)
+        assert found is not None
+        assert found.job_id is None

@@ -25,23 +25,24 @@ __all__ = ["logs", "reload", "restart", "run", "start", "start_daemon", "status"
 
 _POLL_S = 0.2
 Force = Annotated[bool, typer.Option("--force", "-f", help="Do not wait for short work.")]
+NoApi = Annotated[bool, typer.Option("--no-api", help="Leave the REST API out.")]
 Timeout = Annotated[
     str | None,
     typer.Option("--timeout", metavar="DURATION", help="Wait no longer, then exit with 7.", show_default=False),
 ]
 
 
-@examples("pyjobs daemon run", "PYJOBS_HOME=/srv/pyjobs pyjobs daemon run")
-def run(ctx: typer.Context) -> None:
+@examples("pyjobs daemon run", "PYJOBS_HOME=/srv/pyjobs pyjobs daemon run --no-api")
+def run(ctx: typer.Context, *, no_api: NoApi = False) -> None:
     """Run in the foreground, for a terminal, a container or a service manager. Ends on an interrupt or SIGTERM."""
     app = app_of(ctx)
-    daemon.run(app.settings)
+    daemon.run(app.settings, api=not no_api)
 
 
-@examples("pyjobs daemon start", "pyjobs --home /srv/pyjobs daemon start")
-def start(ctx: typer.Context, *, timeout: Timeout = None) -> None:
+@examples("pyjobs daemon start", "PORT=9000 pyjobs --home /srv/pyjobs daemon start")
+def start(ctx: typer.Context, *, timeout: Timeout = None, no_api: NoApi = False) -> None:
     """Start in the background. Returns when the daemon is ready, or says why it is not."""
-    start_daemon(app_of(ctx), timeout)
+    start_daemon(app_of(ctx), timeout, api=not no_api)
 
 
 @examples("pyjobs daemon stop", "pyjobs daemon stop --force")
@@ -51,12 +52,14 @@ def stop(ctx: typer.Context, *, force: Force = False, timeout: Timeout = None, y
 
 
 @examples("pyjobs daemon restart", "pyjobs daemon restart --force")
-def restart(ctx: typer.Context, *, force: Force = False, timeout: Timeout = None, yes: Yes = False) -> None:
+def restart(
+    ctx: typer.Context, *, force: Force = False, timeout: Timeout = None, yes: Yes = False, no_api: NoApi = False
+) -> None:
     """Stop the daemon, if it runs, and start it in the background. Running work goes on and is taken over."""
     app = app_of(ctx)
     if daemon.status(app.settings) is not None:
         stop_daemon(app, timeout, force=force, yes=yes)
-    start_daemon(app, timeout)
+    start_daemon(app, timeout, api=not no_api)
 
 
 @examples("pyjobs daemon status", "pyjobs daemon status --json")
@@ -103,11 +106,13 @@ def logs(
         _follow(app, path, position)
 
 
-def start_daemon(app: App, timeout: str | None = None) -> None:
+def start_daemon(app: App, timeout: str | None = None, *, api: bool = True) -> None:
     """Start, and say who runs now."""
     timeout_s = 30.0 if timeout is None else milliseconds("--timeout", timeout) / 1000
-    found = daemon.start(app.settings, timeout_s=timeout_s)
+    found = daemon.start(app.settings, api=api, timeout_s=timeout_s)
     app.say("daemon.started", pid=found.supervisor_pid, home=str(app.settings.home))
+    if found.api_url:
+        app.say("daemon.api", address=found.api_url)
 
 
 def stop_daemon(app: App, timeout: str | None = None, *, force: bool = False, yes: bool = False) -> None:
@@ -136,7 +141,9 @@ def status_lines(app: App, found: daemon.DaemonStatus | None) -> list[tuple[str,
     runner = str(found.runner_pid) if found.runner_pid else app.text("daemon.no_runner")
     return [
         ("f.daemon", app.text("daemon.up", up=up, pid=found.supervisor_pid, runner=runner)),
+        ("f.api", _api_line(app, found)),
         ("f.restarts", str(found.restarts) if found.restarts else ""),
+        ("f.api_restarts", str(found.api_restarts) if found.api_restarts else ""),
         ("f.version", found.version),
     ]
 
@@ -153,7 +160,17 @@ def status_document(app: App, found: daemon.DaemonStatus | None) -> dict[str, ob
         "restarts": found.restarts,
         "home": found.home,
         "version": found.version,
+        "api": None
+        if not found.api_url
+        else {"address": found.api_url, "pids": list(found.api_pids), "restarts": found.api_restarts},
     }
+
+
+def _api_line(app: App, found: daemon.DaemonStatus) -> str:
+    if not found.api_url:
+        return app.text("api.none")
+    pids = ", ".join(str(pid) if pid else app.text("daemon.no_runner") for pid in found.api_pids)
+    return app.text("api.up", address=found.api_url, pids=pids)
 
 
 def _shown(app: App, line: str) -> str:

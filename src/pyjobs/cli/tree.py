@@ -100,6 +100,29 @@ _CONFIG = Branch("Look at the settings", "查看配置", {
     "path": Entry("config:path", "Show where everything is", "显示各文件的位置"),
     "check": Entry("config:check", "Check the settings", "检查配置"),
 })  # fmt: skip
+_IP = Branch("Say which addresses the API answers", "管理 API 允许访问的地址", {
+    "status": Entry("ip:status", "Show both lists", "显示白名单与黑名单"),
+    "allow": Branch("Change the whitelist", "修改白名单", {
+        "add": Entry("ip:allow_add", "Let an address or network in", "添加 IP 或网段到白名单"),
+        "remove": Entry("ip:allow_remove", "Take one from the whitelist", "从白名单移除"),
+    }),
+    "deny": Branch("Change the blacklist, which wins", "修改黑名单（优先）", {
+        "add": Entry("ip:deny_add", "Keep an address or network out", "添加 IP 或网段到黑名单"),
+        "remove": Entry("ip:deny_remove", "Take one from the blacklist", "从黑名单移除"),
+    }),
+})  # fmt: skip
+_API = Branch("Serve the REST API and say who may use it", "提供 REST API 并管理其访问权限", {
+    "serve": Entry("api:serve", "Serve it in the foreground, without a daemon", "前台运行 API（不含调度）"),
+    "openapi": Entry("api:openapi", "Print its OpenAPI document", "输出 OpenAPI 文档"),
+    "token": Branch("Give and take tokens", "管理访问令牌", {
+        "add": Entry("permits:token_add", "Make a token and print it", "创建令牌并输出"),
+        "list": Entry("permits:token_list", "List tokens", "列出令牌"),
+        "revoke": Entry("permits:token_revoke", "Make tokens worthless at once", "立即吊销令牌"),
+    }),
+    "admin": Branch("Say who may log in at /admin", "管理可登录 /admin 的管理员", {
+        "add": Entry("permits:admin_add", "Add an admin", "添加管理员"),
+    }),
+})  # fmt: skip
 ROOT = Branch("A job scheduler that one person can run", "一个人也能运行的任务调度器", {
     "list": _JOB.entries["list"],
     "run": _JOB.entries["run"],
@@ -110,6 +133,8 @@ ROOT = Branch("A job scheduler that one person can run", "一个人也能运行�
     "funcs": _FUNCS,
     "cron": _CRON,
     "daemon": _DAEMON,
+    "api": _API,
+    "ip": _IP,
     "config": _CONFIG,
     "completion": Entry("completions:completion", "Print a completion script for a shell", "输出命令补全脚本"),
     "start": Entry("compat:start", "Start the daemon", "启动服务", hidden=True),

@@ -6,12 +6,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyjobs.clock import Clock
+from pyjobs.config import Settings
 from pyjobs.ports import Nudge, Store
 from pyjobs.service.jobs import Jobs
 from pyjobs.service.runs import Runs
 from pyjobs.service.system import System
+
+if TYPE_CHECKING:  # few commands need them
+    from pyjobs.service.access import Access
+    from pyjobs.service.accounts import Accounts
 
 __all__ = ["Service", "build"]
 
@@ -23,11 +31,30 @@ class Service:
     jobs: Jobs
     runs: Runs
     system: System
+    #: Addresses and tokens.
+    access: Callable[[], Access]
+    #: Admins.
+    accounts: Callable[[], Accounts]
     #: Release the store; nothing may be called after it.
     close: Callable[[], None]
 
 
-def build(store: Store, nudge: Nudge, clock: Clock, default_zone: str) -> Service:
-    """Put the use cases together over one store."""
+def build(store: Store, nudge: Nudge, clock: Clock, default_zone: str, settings: Settings | None = None) -> Service:
+    """Put the use cases together over one store; without `settings` the gate's are the defaults."""
+    base = settings if settings is not None else Settings(home=Path())
+
+    @cache
+    def access() -> Access:
+        from pyjobs.service.access import Access
+
+        return Access(store, clock, base)
+
+    @cache
+    def accounts() -> Accounts:
+        from pyjobs.service.accounts import Accounts, secret_of
+
+        return Accounts(store, clock, cache(partial(secret_of, base)))
+
     jobs = Jobs(store, nudge, clock, default_zone)
-    return Service(jobs, Runs(store, nudge, clock, jobs), System(store, nudge, clock, jobs), store.close)
+    runs, system = Runs(store, nudge, clock, jobs), System(store, nudge, clock, jobs)
+    return Service(jobs, runs, system, access, accounts, store.close)

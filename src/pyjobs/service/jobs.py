@@ -15,7 +15,7 @@ from pyjobs import commandtext
 from pyjobs.clock import Clock
 from pyjobs.errors import Invalid, NotFound, PyjobsError
 from pyjobs.jobs import AllowMode, Fold, Gap, Job, JobState, Misfire, RunState, TriggerType
-from pyjobs.ports import End, JobQuery, Nudge, Page, Store
+from pyjobs.ports import Active, End, JobQuery, Nudge, Page, Store
 
 if TYPE_CHECKING:
     from pyjobs.triggers import Trigger
@@ -153,8 +153,12 @@ class Jobs:
         raise self._unknown(reference, [name for _, name in begun])
 
     def list(self, query: JobQuery, page: Page | None = None) -> Sequence[Job]:
-        """Jobs, newest first."""
+        """Jobs, newest first unless the query says otherwise."""
         return self._store.jobs(query, page)
+
+    def active(self, job_ids: Sequence[int] | None = None) -> dict[int, Active]:
+        """How many runs of each job are queued and running now; jobs without any are left out."""
+        return self._store.active_counts(job_ids)
 
     def count(self, query: JobQuery) -> int:
         """How many jobs `list` gives without a page."""

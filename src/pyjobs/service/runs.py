@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pyjobs.clock import Clock
 from pyjobs.errors import Conflict, NotFound
-from pyjobs.jobs import ACTIVE, AllowMode, Job, Run, RunState, Source
+from pyjobs.jobs import ACTIVE, AllowMode, Job, JobState, Run, RunState, Source
 from pyjobs.ports import Claimed, End, Nudge, RunQuery, Store
-from pyjobs.service.jobs import Jobs
+from pyjobs.service.jobs import JobFields, Jobs
 
 __all__ = ["Runs"]
+
+#: Facts about what to remove when a run has ended; the exec id follows.
+_CLEANUP = "cleanup:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,41 @@ class Runs:
         self._nudge.send()
         return run
 
+    def add_and_start(self, fields: JobFields, *, remove_job: bool = False, remove_log: bool = False) -> Run:
+        """
+        Store a new job that never fires by itself, and start it once by hand.
+
+        What is to be removed when the run has ended is stored with it: whichever runner is there then does it.
+
+        Raises:
+            Invalid, NameTaken.
+        """
+        with self._store.transaction():
+            job = self._jobs.add(dataclasses.replace(fields, state=int(JobState.STOPPED))).job
+            run = self.start(job.id)
+            if remove_job or remove_log:
+                todo = {"job_id": job.id, "remove_job": remove_job, "remove_log": remove_log}
+                self._store.set_fact(_CLEANUP + run.exec_id, json.dumps(todo))
+        self._nudge.send()  # those before came before the commit
+        return run
+
+    def clean_up(self) -> int:
+        """Remove what was to be removed after runs that have ended; answers how many there were."""
+        done = 0
+        for name, stored in self._store.facts(_CLEANUP).items():
+            run = self._store.run(name[len(_CLEANUP) :])
+            if run is not None and run.state in ACTIVE:
+                continue
+            todo = json.loads(stored)
+            with self._store.transaction():
+                if todo["remove_log"]:
+                    self._store.clear_runs(todo["job_id"], None)
+                if todo["remove_job"] and self._store.job(todo["job_id"]) is not None:
+                    self._jobs.remove(todo["job_id"])
+                self._store.set_fact(name, None)
+            done += 1
+        return done
+
     def find(self, reference: str) -> Run:
         """The run whose exec id is, or uniquely begins with, `reference`. Raises NotFound."""
         run = self._store.run(reference)
@@ -93,8 +133,19 @@ class Runs:
         return run
 
     def list(self, query: RunQuery) -> Sequence[Run]:
-        """Runs, newest first."""
+        """Runs, newest first unless the query says otherwise."""
         return self._store.runs(query)
+
+    def count(self, query: RunQuery) -> int:
+        """How many runs `list` gives without limit and offset."""
+        return self._store.count_runs(query)
+
+    def of_job(self, job_id: int, exec_id: str | None = None) -> Run | None:
+        """The run of a job with this name, or its newest one. One whose job is gone is anybody's who knows its name."""
+        if exec_id is None:
+            return next(iter(self._store.runs(RunQuery(job_id=job_id, limit=1))), None)
+        run = self._store.run(exec_id)
+        return run if run is not None and run.job_id in (job_id, None) else None
 
     def active(self, job_id: int | None = None) -> Sequence[Run]:
         """Queued and running runs, oldest first."""
@@ -119,9 +170,9 @@ class Runs:
         self._nudge.send()
         return self.get(exec_id)
 
-    def clear(self, job_id: int | None = None, before_ms: int | None = None) -> int:
-        """Delete final runs, of one job or all, claimed before an instant or at any; answers how many."""
-        return self._store.clear_runs(job_id, before_ms)
+    def clear(self, job_id: int | None = None, before_ms: int | None = None, since_ms: int | None = None) -> int:
+        """Delete final runs, of one job or all, claimed in `[since, before)` or at any time; answers how many."""
+        return self._store.clear_runs(job_id, before_ms, since_ms)
 
     def _gate(self, job: Job) -> _Gate:
         if job.allow_mode is AllowMode.PARALLEL:

@@ -11,7 +11,7 @@ from typing import Any
 from pyjobs.clock import Clock
 from pyjobs.errors import NotFound
 from pyjobs.jobs import JobState, Run
-from pyjobs.ports import JobQuery, Nudge, Store
+from pyjobs.ports import Executed, JobQuery, Nudge, Store
 from pyjobs.service.jobs import Jobs, Repair
 from pyjobs.service.runs import Runs
 
@@ -74,6 +74,18 @@ class System:
     def check(self) -> Sequence[Repair]:
         """Compare every waiting job's next fire with its trigger and mend what is wrong."""
         return self._jobs.recompute()
+
+    def version(self) -> tuple[int, int]:
+        """A value that is another one, to the thread that asks, once anything in the store has changed."""
+        return self._store.version()
+
+    def executed(self) -> list[Executed]:
+        """What each job executed so far, counted when it ended; the last hour's is `executed_lately`."""
+        return self._store.executed()
+
+    def executed_lately(self) -> tuple[int, int]:
+        """(executions, failed ones) of the last hour, in whole minutes."""
+        return self._store.executed_since(self._clock.now_ms() // 60_000 - 59)
 
     def figures(self) -> dict[str, Any]:
         """Counts: `jobs` and `runs`, each by state."""

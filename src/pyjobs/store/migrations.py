@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pyjobs.errors import StoreUnusable
+from pyjobs.ports import BUCKETS_MS
 from pyjobs.store.transactions import immediate
 
 __all__ = ["LATEST", "check", "migrate"]
@@ -96,7 +97,92 @@ _FIRST = (
     "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
     "INSERT INTO facts (name, value) VALUES ('revision', '0')",
 )
-_STEPS: tuple[tuple[str, ...], ...] = (_FIRST,)
+#: Who may come in.
+_PERMITS = (
+    """
+CREATE TABLE ip_entries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    list TEXT NOT NULL,
+    network TEXT NOT NULL,
+    added_at INTEGER,
+    added_by TEXT NOT NULL DEFAULT '',
+    UNIQUE (list, network)
+)
+""",
+    """
+CREATE TABLE api_tokens (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    digest TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    used_at INTEGER
+)
+""",
+    """
+CREATE TABLE admins (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    password TEXT NOT NULL,
+    active INTEGER NOT NULL DEFAULT 1,
+    epoch INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL,
+    login_at INTEGER
+)
+""",
+)
+#: What executions took, counted when they end: so that nobody ever counts rows. What was never launched is none.
+#: Bucket n holds durations up to `ports.BUCKETS_MS[n]`, the last one all longer ones; job 0 is all deleted jobs.
+_EXECUTED = (
+    "old.state IN ('queued', 'running') AND new.started_at IS NOT NULL"
+    " AND new.state IN ('success', 'failed', 'timeout', 'killed', 'lost')"
+)
+_BUCKET = (
+    "CASE"
+    + "".join(f" WHEN new.duration_ms <= {bound} THEN {number}" for number, bound in enumerate(BUCKETS_MS))
+    + f" ELSE {len(BUCKETS_MS)} END"
+)
+_FIGURES = (
+    """
+CREATE TABLE run_figures (
+    job_id INTEGER NOT NULL,
+    bucket INTEGER NOT NULL,
+    runs INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    duration_ms INTEGER NOT NULL,
+    PRIMARY KEY (job_id, bucket)
+) WITHOUT ROWID
+""",
+    "CREATE TABLE run_minutes (minute INTEGER PRIMARY KEY, runs INTEGER NOT NULL, failed INTEGER NOT NULL)",
+    f"""
+CREATE TRIGGER count_runs AFTER UPDATE OF state ON job_logs WHEN {_EXECUTED} BEGIN
+    INSERT INTO run_figures VALUES (
+        coalesce(new.job_id, 0), {_BUCKET}, 1, new.state <> 'success', coalesce(new.duration_ms, 0)
+    ) ON CONFLICT DO UPDATE SET
+        runs = runs + 1, failed = failed + excluded.failed, duration_ms = duration_ms + excluded.duration_ms;
+    INSERT INTO run_minutes VALUES (new.ended_at / 60000, 1, new.state <> 'success')
+        ON CONFLICT DO UPDATE SET runs = runs + 1, failed = failed + excluded.failed;
+END
+""",
+    """
+CREATE TRIGGER keep_figures AFTER DELETE ON jobs BEGIN
+    INSERT INTO run_figures SELECT 0, bucket, runs, failed, duration_ms FROM run_figures WHERE job_id = old.id
+        ON CONFLICT DO UPDATE SET
+        runs = runs + excluded.runs, failed = failed + excluded.failed,
+        duration_ms = duration_ms + excluded.duration_ms;
+    DELETE FROM run_figures WHERE job_id = old.id;
+END
+""",
+    # An hour is asked for; the row of a new minute makes those of the hour before last go.
+    """
+CREATE TRIGGER drop_minutes AFTER INSERT ON run_minutes BEGIN
+    DELETE FROM run_minutes WHERE minute < new.minute - 120;
+END
+""",
+)
+#: What is asked again and again is how many jobs there are of each state.
+_BY_STATE = ("CREATE INDEX jobs_state ON jobs (state)",)
+_STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _PERMITS, _FIGURES, _BY_STATE)
 LATEST = len(_STEPS)
 _VERSIONS = "schema_version"
 

@@ -20,15 +20,16 @@ from peewee import (
     InterfaceError,
     OperationalError,
     SqliteDatabase,
-    fn,
 )
 
 from pyjobs.clock import SystemClock, text
 from pyjobs.errors import Conflict, Invalid, NameTaken, NotAllowed, NotFound, StoreBusy, StoreUnusable
 from pyjobs.folders import make_private
 from pyjobs.jobs import Job, JobState, Run, RunState
-from pyjobs.ports import Claimed, End, JobQuery, Page, RunQuery, Start
+from pyjobs.ports import Active, Claimed, End, JobQuery, Page, RunQuery, Start
+from pyjobs.store.figures import FigureRows
 from pyjobs.store.migrations import check, migrate
+from pyjobs.store.permits import PermitRows
 from pyjobs.store.tables import (
     JOB_COLUMNS,
     RUN_COLUMNS,
@@ -45,6 +46,13 @@ __all__ = ["SqliteStore"]
 _ACTIVE = "state IN ('queued', 'running')"
 _JOBS_SQL = f"SELECT {', '.join(f'{chr(34)}{c}{chr(34)}' for c in JOB_COLUMNS)} FROM jobs"
 _RUNS_SQL = f"SELECT {', '.join(RUN_COLUMNS)} FROM job_logs"
+_ORDERS = {
+    "newest": "id DESC",
+    "oldest": "id",
+    "name": "name",
+    "next": "next_fire_at IS NULL, next_fire_at, id",
+    "last": "last_run_time DESC, id DESC",
+}
 #: SQLite's limit of variables in one statement was 999 for long.
 _CHUNK = 500
 #: Rows that `clear_runs` deletes in one transaction, so that no claim waits for long.
@@ -62,7 +70,7 @@ class _Now(threading.local):
     durable = True
 
 
-class SqliteStore:
+class SqliteStore(PermitRows, FigureRows):
     """ports.Store over one SQLite file."""
 
     def __init__(self, path: Path, *, patience_s: float = 5.0, checkpoints: bool = False) -> None:
@@ -231,9 +239,9 @@ class SqliteStore:
         return [(int(i), str(n)) for i, n in self._rows(sql, [prefix, prefix + "\U0010ffff", limit])]
 
     def jobs(self, query: JobQuery, page: Page | None = None) -> list[Job]:
-        """Jobs, newest first."""
+        """Jobs, in the order that the query says."""
         where, values = _job_filter(query)
-        sql = f"{_JOBS_SQL}{where} ORDER BY id DESC"
+        sql = f"{_JOBS_SQL}{where} ORDER BY {_ORDERS[query.order]}"
         if page is not None:
             sql += " LIMIT ? OFFSET ?"
             values += [page.size, (page.number - 1) * page.size]
@@ -294,6 +302,12 @@ class SqliteStore:
         """A number that changes when another connection committed something."""
         return int(self._rows("PRAGMA data_version", [])[0][0])
 
+    def version(self) -> tuple[int, int]:
+        """A value that is another one, to the thread that asks, once anybody committed anything."""
+        with self._translated():
+            connection = self._db.connection()
+            return int(connection.execute("PRAGMA data_version").fetchone()[0]), int(connection.total_changes)
+
     def due_changes(self, since_revision: int) -> tuple[int, list[tuple[int, int | None]]]:
         """(newest revision, (job id, next fire or None) of jobs changed after a revision); 0 gives all active ones."""
         newest = int(self.fact("revision") or 0)
@@ -325,6 +339,17 @@ class SqliteStore:
                 rows += self._rows(f"{_RUNS_SQL} WHERE {_ACTIVE} AND job_id IN ({_marks(chunk)})", chunk)
             rows.sort(key=lambda row: row[0])
         return [run_of(row) for row in rows]
+
+    def active_counts(self, job_ids: Sequence[int] | None = None) -> dict[int, Active]:
+        """How many runs are queued and running now, by job; of some jobs, or all."""
+        sql = f"SELECT job_id, sum(state = 'queued'), sum(state = 'running') FROM job_logs WHERE {_ACTIVE}"
+        found: list[tuple[Any, ...]] = []
+        if job_ids is None:
+            found = self._rows(f"{sql} AND job_id IS NOT NULL GROUP BY job_id", [])
+        else:
+            for chunk in _chunks(job_ids):
+                found += self._rows(f"{sql} AND job_id IN ({_marks(chunk)}) GROUP BY job_id", chunk)
+        return {int(job_id): Active(int(queued), int(running)) for job_id, queued, running in found}
 
     def unowned_runs(self) -> list[Run]:
         """Queued runs that nobody owns, oldest first."""
@@ -453,13 +478,19 @@ class SqliteStore:
         return [run_of(row) for row in self._rows(sql, [prefix, prefix + "\U0010ffff", limit])]
 
     def runs(self, query: RunQuery) -> list[Run]:
-        """Runs, newest first."""
+        """Runs, newest first unless the query says otherwise."""
         where, values = _run_filter(query)
-        sql = f"{_RUNS_SQL}{where} ORDER BY id DESC LIMIT ?"
-        return [run_of(row) for row in self._rows(sql, [*values, query.limit])]
+        direction = "" if query.oldest_first else " DESC"
+        sql = f"{_RUNS_SQL}{where} ORDER BY id{direction} LIMIT ? OFFSET ?"
+        return [run_of(row) for row in self._rows(sql, [*values, query.limit, query.offset])]
 
-    def clear_runs(self, job_id: int | None, before_ms: int | None) -> int:
-        """Delete final runs, of one job or all, claimed before an instant or at any; answers how many."""
+    def count_runs(self, query: RunQuery) -> int:
+        """How many `runs` would give without limit and offset."""
+        where, values = _run_filter(query)
+        return int(self._rows(f"SELECT count(*) FROM job_logs{where}", values)[0][0])
+
+    def clear_runs(self, job_id: int | None, before_ms: int | None, since_ms: int | None = None) -> int:
+        """Delete final runs, of one job or all, claimed before and not before an instant; answers how many."""
         where, values = [f"NOT {_ACTIVE}"], []
         if job_id is not None:
             where.append("job_id = ?")
@@ -467,6 +498,9 @@ class SqliteStore:
         if before_ms is not None:
             where.append("claimed_at < ?")
             values.append(before_ms)
+        if since_ms is not None:
+            where.append("claimed_at >= ?")
+            values.append(since_ms)
         inner = f"SELECT id FROM job_logs WHERE {' AND '.join(where)} LIMIT {_BATCH}"
         total = 0
         while True:
@@ -483,6 +517,11 @@ class SqliteStore:
         found = self._rows("SELECT value FROM facts WHERE name = ?", [name])
         return str(found[0][0]) if found else None
 
+    def facts(self, prefix: str) -> dict[str, str]:
+        """All facts whose names start so."""
+        sql = "SELECT name, value FROM facts WHERE name >= ? AND name < ?"
+        return {str(name): str(value) for name, value in self._rows(sql, [prefix, prefix + "\U0010ffff"])}
+
     def set_fact(self, name: str, value: str | None) -> None:
         """Store or forget a fact."""
         table = self._tables.facts
@@ -493,13 +532,9 @@ class SqliteStore:
 
     def figures(self) -> dict[str, Any]:
         """Counts: jobs by state, active runs by state."""
-        runs, jobs = self._tables.runs, self._tables.jobs
-        with self._translated():
-            by_job = jobs.select(jobs.state, fn.COUNT(jobs.id)).group_by(jobs.state).tuples()
-            active = self._rows(
-                f"SELECT {runs.state.column_name}, count(*) FROM job_logs WHERE {_ACTIVE} GROUP BY state", []
-            )
-            return {"jobs": {int(k): int(n) for k, n in by_job}, "runs": {str(k): int(n) for k, n in active}}
+        jobs = self._rows("SELECT state, count(*) FROM jobs GROUP BY state", [])
+        active = self._rows(f"SELECT state, count(*) FROM job_logs WHERE {_ACTIVE} GROUP BY state", [])
+        return {"jobs": {int(k): int(n) for k, n in jobs}, "runs": {str(k): int(n) for k, n in active}}
 
     def close(self) -> None:
         """Release files; the last one to leave checkpoints and removes the WAL."""
