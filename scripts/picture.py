@@ -64,7 +64,7 @@ def look(address: str) -> str:
             subprocess.run([*pyjobs, "job", "add", name, *said], env=env, check=True, capture_output=True)
         for name in RUN:
             subprocess.run([*pyjobs, "run", name], env=env, check=False, capture_output=True)
-        listing = shlex.join([*pyjobs, "list"])
+        listing = shlex.join([*pyjobs, "-q", "list"])  # no daemon runs, which it would say
         return str(pexpect.run(listing, env=env, dimensions=(40, COLUMNS), encoding="utf-8"))
 
 

@@ -634,6 +634,7 @@ def _run_matches(run: Run, query: RunQuery) -> bool:
     at = run.claimed_ms
     return (
         query.job_id in (None, run.job_id)
+        and query.job_name in (None, run.job_name)
         and (query.states is None or run.state in query.states)
         and query.source in (None, run.source)
         and (query.since_ms is None or (at is not None and at >= query.since_ms))

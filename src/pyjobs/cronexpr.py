@@ -138,8 +138,9 @@ def read(expr: str) -> Expression:
         body = _macro(name, rest)
     words = body.split()
     if len(words) not in {5, 6}:
+        fields = "1 field" if len(words) == 1 else f"{len(words)} fields"
         raise _bad(
-            f"`{shown(body)}` has {len(words)} fields; 5 (minute first) or 6 (second first) are needed",
+            f"`{shown(body)}` has {fields}; 5 (minute first) or 6 (second first) are needed",
             f"`{shown(body)}` 有 {len(words)} 个字段，应为 5 个（以分钟开头）或 6 个（以秒开头）",
             "such as `*/5 * * * *`: minute, hour, day of month, month, day of week",
             "例如 `*/5 * * * *`：分钟、小时、日期、月份、星期",
@@ -183,6 +184,13 @@ def _checked(expr: str) -> str:
 def _macro(name: str, rest: list[str]) -> str:
     if rest:
         raise _bad(f"nothing may follow `{shown(name)}`", f"`{shown(name)}` 后面不能有其他内容")
+    if name.lower() == "@reboot":
+        raise _bad(
+            "there is no `@reboot`: a job fires at times, not when the machine starts",
+            "不支持 `@reboot`：任务按时间触发，而不是在开机时触发",
+            "have the daemon start at boot, by `@reboot pyjobs daemon start` in your own crontab",
+            "如需开机启动守护进程，请在系统 crontab 中加入 `@reboot pyjobs daemon start`",
+        )
     if name.lower() not in _MACROS:
         known = ", ".join([*_MACROS, "@every 1h30m"])
         raise _bad(f"there is no `{shown(name)}`", f"不支持 `{shown(name)}`", f"there are {known}", f"可用：{known}")
@@ -219,7 +227,13 @@ def _term(kind: _Kind, term: str, word: str) -> Term:
 def _number(kind: _Kind, value: str, word: str) -> int:
     number = kind.names.get(value, int(value) if value.isdigit() else -1)
     if not kind.low <= number <= kind.high:
-        raise _bad_item(kind, value, word, "is out of range", "超出范围")
+        if value.isdigit():
+            raise _bad_item(kind, value, word, "is out of range", "超出范围")
+        if not kind.names:
+            raise _bad_item(kind, value, word, "is not a number", "不是数字")
+        month = kind.names is _MONTHS
+        what, what_zh = ("month", "月份") if month else ("day", "星期")
+        raise _bad_item(kind, value, word, f"is not a name of a {what}", f"不是有效的{what_zh}名称")
     return number
 
 

@@ -86,6 +86,12 @@ class Invalid(PyjobsError):
         super().__init__(f"{field}: {en}", f"{field}：{zh or en}", hint=hint, hint_zh=hint_zh)
         self.field = field
 
+    def rename(self, field: str) -> None:
+        """Call the field what the caller knows it by, such as a flag."""
+        self._texts = {lang: field + text[len(self.field) :] for lang, text in self._texts.items()}
+        self.args = (self._texts["en"],)
+        self.field = field
+
 
 class BadTrigger(Invalid):
     """A cron expression, interval or instant that cannot be used."""

@@ -212,6 +212,8 @@ class RunQuery:
     """Which runs; None means any."""
 
     job_id: int | None = None
+    #: The name that the job had then: finds runs of a job that is gone.
+    job_name: str | None = None
     states: frozenset[RunState] | None = None
     source: Source | None = None
     #: Claimed in `[since_ms, until_ms)`.

@@ -695,6 +695,8 @@ class TestFindingRuns:
             return [made.index(run) for run in store.runs(RunQuery(**query))]
 
         assert found(job_id=jobs[0].id) == [4, 2, 0]
+        assert found(job_name=jobs[0].name) == [4, 2, 0]
+        assert found(job_name="nobody") == []
         assert found(states=frozenset({RunState.FAILED, RunState.LOST})) == [3, 2, 1]
         assert found(states=frozenset()) == []
         assert found(source=Source.MANUAL) == [4]

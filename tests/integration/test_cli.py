@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -15,9 +16,10 @@ import pytest
 from fakes import FakeClock
 
 import pyjobs
-from pyjobs.cli import completions
+from pyjobs.cli import chinese, completions
 from pyjobs.cli.messages import MESSAGES
 from pyjobs.cli.tree import ROOT, Branch, Entry
+from pyjobs.functions.builtin import BUILT_IN
 
 from .cli_kit import Cli
 
@@ -83,12 +85,56 @@ class TestHelp:
             source = path.read_text(encoding="utf-8")
             used |= set(re.findall(r"(?:text|say|warn)\(\s*[\"']([a-z_]+(?:\.[a-z_]+)?)[\"']", source))
             used |= set(re.findall(r"\"((?:col|f|job|run|func|daemon|system|status)\.[a-z_]+)\"", source))
+        used.discard("daemon.lock")  # a file
         assert used - MESSAGES.keys() == set()
         dynamic = ("noun.", "p.", "list.")
         assert {key for key in MESSAGES.keys() - used if not key.startswith(dynamic)} == set()
 
 
+class TestChinese:
+    @pytest.mark.parametrize("path", [*COMMANDS, *GROUPS, ()], ids=" ".join)
+    def test_every_flag_has_a_chinese_help(self, cli: Cli, path: tuple[str, ...]) -> None:
+        out = cli("--lang", "zh", *path, "--help")
+        assert out.startswith("用法：pyjobs")
+        listed = re.sub(r"^(示例|命令):\n(  .*\n)*", "", out, flags=re.MULTILINE).partition("选项:\n")[2]
+        helps = re.sub(r"^  (-.*?)(?:  +|$)", "", listed, flags=re.MULTILINE).splitlines()
+        assert [line for line in helps if line.strip() and not re.search(r"[\u4e00-\u9fff]|^ +immediate", line)] == []
+        assert not re.search(r"^(Usage|Options|Commands|Examples|Arguments)|default: |required", out, re.MULTILINE)
+
+    def test_every_setting_and_every_built_in_function_has_a_chinese_meaning(self, cli: Cli) -> None:
+        settings = {setting["name"] for setting in cli.json("config", "show")["settings"]}
+        assert settings - chinese.SETTINGS.keys() == set()
+        assert chinese.FUNCTIONS.keys() == BUILT_IN.keys()
+        assert re.search(r"^Echo .* 重复输出参数。", cli("funcs", "list", lang="zh"), re.MULTILINE)
+
+    @pytest.mark.parametrize(
+        ("args", "message"),
+        [
+            (("jbo",), "没有命令 `jbo`，是否想写 `job`？"),
+            (("list", "--nmae"), "没有选项 `--nmae`，是否想写：--mode, --name, --state"),
+            (("job", "show"), "缺少参数 `NAME`"),
+            (("list", "--name"), "选项 `--name` 需要一个值"),
+            (("job", "show", "a", "b"), "多余的参数：b"),
+            (("logs", "a", "-n", "0"), "`-n` / `--runs` 的值无效：`0` 超出范围 1<=x<=10000"),
+            (("logs", "a", "-n", "x"), "`-n` / `--runs` 的值无效：`x` 不是整数"),
+            (
+                ("runs", "list", "--source", "x"),
+                "`--source` 的值无效：`x` 无效，可用：`cron`, `manual`, `catchup`, `retry`",
+            ),
+        ],
+    )
+    def test_the_parsers_errors_are_chinese(self, cli: Cli, args: tuple[str, ...], message: str) -> None:
+        first = cli.error("--lang", "zh", *args, code=2).splitlines()[0]
+        assert first == f"错误：{message}"
+
+
 class TestUsage:
+    def test_help_has_no_parsers_words(self, cli: Cli) -> None:
+        for path in COMMANDS:
+            usage, out = cli(*path, "--help").split("\n", 1)
+            assert not re.search(r"[{}<>]", usage)
+            assert "<int" not in out
+
     def test_an_unknown_command_suggests_one(self, cli: Cli) -> None:
         assert cli.error("jbo", code=2) == (
             "error: No such command 'jbo'. Did you mean 'job'?\n\nhint: see `pyjobs --help`\n"
@@ -141,7 +187,27 @@ class TestSettings:
         message = "error: PYJOBS_PORT: `abc` is not usable for `port`"
         assert cli.error("list", code=2, PYJOBS_PORT="abc").startswith(message)
         assert cli.error("config", "check", code=8, PYJOBS_PORT="abc").startswith(message)
-        assert cli.try_("config", "check").stderr == f"the settings of {cli.home} are fine\n"
+        fine = f"the settings of {cli.home} are fine\n"
+        assert cli.try_("config", "check").stderr == (
+            f"there is no `{cli.home / 'pyjobs.toml'}`: settings come from the environment and the defaults\n{fine}"
+        )
+        (cli.home / "pyjobs.toml").write_text("", encoding="utf-8")
+        assert cli.try_("config", "check").stderr == fine
+
+    def test_check_names_variables_that_are_no_settings(self, cli: Cli) -> None:
+        assert cli.error("config", "check", code=8, PYJOBS_PROT="1", PYJOBS_ZZZZZZ="1").splitlines()[1:] == [
+            "warning: PYJOBS_PROT is no variable of pyjobs; did you mean PYJOBS_PORT?",
+            "warning: PYJOBS_ZZZZZZ is no variable of pyjobs",
+        ]
+        secret = cli.home / "secret"
+        secret.write_text("x", encoding="utf-8")
+        done = cli.try_("config", "check", PYJOBS_HOME=str(cli.home), PYJOBS_SMTP_PASSWORD_FILE=str(secret))
+        assert done.exit_code == 0
+
+    def test_sizes_and_meanings_are_for_people(self, cli: Cli) -> None:
+        assert re.search(r"^run_output_bytes +64 KiB +head and tail", cli("config", "show"), re.MULTILINE)
+        assert re.search(r"^run_output_bytes +1500B ", cli("config", "show", RUN_OUTPUT_BYTES="1500"), re.MULTILINE)
+        assert re.search(r"^drain +25s +停止时等待", cli("config", "show", lang="zh"), re.MULTILINE)
 
     def test_origins_are_told_and_secrets_are_masked(self, cli: Cli) -> None:
         (cli.home / "pyjobs.toml").write_text('drain = "1m"\nsmtp_password = "hunter2"\n', encoding="utf-8")
@@ -159,9 +225,26 @@ class TestSettings:
     def test_a_home_that_cannot_be_is_refused(self, cli: Cli) -> None:
         (cli.home / "file").write_text("", encoding="utf-8")
         home = str(cli.home / "file" / "home")
-        for args, code in ((("list",), 4), (("funcs", "list"), 1), (("daemon", "start"), 4)):
+        add = ("job", "add", "a", "--manual", "--command", "x")
+        for args, code in ((add, 4), (("funcs", "list"), 1), (("daemon", "start"), 4)):
             err = cli.error("--home", home, *args, code=code)
             assert err.startswith(f"error: `{cli.home}/file")
+
+    def test_commands_that_look_make_no_home(self, cli: Cli) -> None:
+        home = cli.home / "mistyped"
+        at = ("--home", str(home))
+        done = cli.try_(*at, "list")
+        assert (done.exit_code, done.stderr) == (
+            0,
+            f"there is nothing at `{home}` yet: `pyjobs job add` makes a home there\n",
+        )
+        assert cli(*at, "list", "-o", "name") == cli(*at, "runs", "list", "-o", "name") == ""
+        status = cli.try_(*at, "status")
+        assert (status.exit_code, status.stdout.splitlines()[-1]) == (3, done.stderr.strip())
+        gone = f"error: there is nothing at `{home}` yet\n\nhint: check `--home` and PYJOBS_HOME;"
+        for args in (("run", "a"), ("logs", "a"), ("job", "show", "a"), ("job", "kill", "a"), ("runs", "show", "x")):
+            assert cli.error(*at, *args, code=3).startswith(gone)
+        assert not home.exists()
 
     def test_a_store_that_is_none_is_refused_and_left_alone(self, cli: Cli) -> None:
         path = cli.home / "data" / "jobs.db"
@@ -209,7 +292,7 @@ class TestCron:
 
     def test_the_next_instants_are_in_the_zone_that_was_named(self, cli: Cli) -> None:
         args = ("cron", "next", "0 9 * * *", "-n", "1")
-        assert cli(*args, "--timezone", "Asia/Tokyo") == "2030-01-02 09:00:00  in a day\n"
+        assert cli(*args, "--timezone", "Asia/Tokyo") == "2030-01-02 09:00:00  in 24 hours\n"
         assert cli.json(*args, "--after", "2031-05-05")["fires"][0]["at"] == "2031-05-05T09:00:00.000+00:00"
         in_text = cli.json("cron", "next", "TZ=Asia/Tokyo 0 9 * * *", "-n", "1")
         assert (in_text["timezone"], in_text["fires"][0]["at"]) == ("Asia/Tokyo", "2030-01-02T09:00:00.000+09:00")
@@ -261,6 +344,28 @@ class TestCompletion:
         assert self.complete(cli.home, "job", "st") == ["stop", "start", "stop-all"]
         assert self.complete(cli.home, "runs", "list", "--state", "mi") == ["missed"]
         assert self.complete(cli.home, "re") == []
+
+    def test_runs_functions_and_zones_are_completed(self, cli: Cli) -> None:
+        assert self.complete(cli.home, "job", "add", "x", "--func", "E") == ["Echo", "Email"]
+        assert list(cli.home.iterdir()) == []
+        cli("job", "add", "a", "--manual", "--command", "true")
+        cli("job", "run-all")
+        exec_id = cli("runs", "list", "-o", "name").strip()
+        assert self.complete(cli.home, "runs", "show", exec_id[:2]) == [exec_id]
+        assert self.complete(cli.home, "runs", "wait", "zz") == []
+        assert self.complete(cli.home, "job", "add", "x", "--func", "E") == ["Echo", "Email"]
+        assert self.complete(cli.home, "cron", "next", "--timezone", "Europe/Berl") == ["Europe/Berlin"]
+
+    def test_zsh_shows_an_apostrophe(self, tmp_path: Path) -> None:
+        zsh = shutil.which("zsh")
+        if zsh is None:
+            pytest.skip("zsh is not here")
+        done = process(tmp_path, "-m", "pyjobs", _PYJOBS_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS="pyjobs runs f")
+        shown = subprocess.run(
+            [zsh, "-f", "-c", f"_arguments() {{ print -r -- $1 }}; eval $(print -r -- {shlex.quote(done.stdout)})"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert shown.stdout == '*: :(("follow":"Show a run\'s output as it comes"))\n'
 
     def test_it_is_silent_where_there_is_no_store_and_makes_none(self, cli: Cli) -> None:
         assert self.complete(cli.home, "job", "show", "b") == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ from fakes import FakeClock
 from .cli_kit import Cli
 
 DAILY = ("--cron", "0 3 * * *")
+ONE_WHEN = "give only one of `--cron`, `--every`, `--at`, `--manual`"
+ONE_WHAT = "give only one of `--command`, `--http`, `--func`, `--raw`"
+DOWN = "nothing fires while the daemon is down: `pyjobs daemon start`\n"
+TIMEOUT = "each run is ended after 300s, the default time-out; `--timeout` sets another\n"
 
 
 @pytest.fixture
@@ -26,16 +31,16 @@ class TestAdd:
         assert cli("job", "add", "backup", *DAILY, "--command", "true") == (
             "added job 1 `backup`\n"
             "  2030-01-01 03:00:00  in 3 hours\n"
-            "  2030-01-02 03:00:00  in a day\n"
+            "  2030-01-02 03:00:00  in 27 hours\n"
             "  2030-01-03 03:00:00  in 2 days\n"
         )
 
     def test_it_answers_in_chinese(self, cli: Cli) -> None:
         assert cli("job", "add", "备份", "--every", "1h30m", "--command", "true", lang="zh") == (
             "已添加任务 1 `备份`\n"
-            "  2030-01-01 01:30:00  2小时后\n"
-            "  2030-01-01 03:00:00  3小时后\n"
-            "  2030-01-01 04:30:00  4小时后\n"
+            "  2030-01-01 01:30:00  90 分钟后\n"
+            "  2030-01-01 03:00:00  3 小时后\n"
+            "  2030-01-01 04:30:00  5 小时后\n"
         )
 
     def test_as_a_document_it_has_the_job_and_the_fires(self, cli: Cli) -> None:
@@ -100,6 +105,39 @@ class TestAdd:
         flags = ("--at", "2030-06-01 12:00:00.250", "--timezone", "Europe/Berlin")
         assert cli.json("job", "add", "a", *flags, "--command", "x")["job"]["at"] == "2030-06-01T10:00:00.250+00:00"
 
+    def test_it_says_the_time_out_and_that_nothing_fires(self, cli: Cli) -> None:
+        add = ("job", "add", "a", *DAILY, "--command", "x")
+        assert cli.try_(*add, "--dry-run").stderr == f"times in UTC\n{TIMEOUT}"
+        assert cli.try_("-q", *add).stderr == ""
+        assert cli.try_("list").stderr == f"times in UTC\n{DOWN}"
+        assert cli.try_("list", "--json").stderr == cli.try_("-q", "list").stderr == ""
+        assert cli.try_("job", "add", "b", "--manual", "--command", "x", "--timeout", "0").stderr == ""
+        assert cli.try_("job", "add", "c", "--manual", "--command", "x", JOB_TIMEOUT="0").stderr == (
+            "its runs have no time-out by default; `--timeout` sets one\n"
+        )
+        cli("job", "stop-all")
+        paused = cli.try_("list").stderr.splitlines()[2]
+        assert re.fullmatch(r"paused by \S+ since 2030-01-01 00:00:00: nothing fires until `pyjobs job resume`", paused)
+
+    def test_a_folder_that_is_not_there_is_a_warning(self, cli: Cli) -> None:
+        add = ("job", "add", "a", "--manual", "--command", "x", "--timeout", "1", "--workdir")
+        message = "warning: the working directory `/no/such` is not there, runs will fail until it is\n"
+        assert cli.try_(*add, "/no/such", "--dry-run").stderr == message
+        (cli.home / "sub").mkdir()
+        assert cli.try_(*add, "sub").stderr == ""
+
+    def test_a_zone_of_its_own_is_shown(self, cli: Cli) -> None:
+        done = cli.try_("job", "add", "a", "--at", "2030-06-01 12:00", "--timezone", "Europe/Berlin", "--command", "x")
+        assert (done.stdout.splitlines()[1], done.stderr.splitlines()[0]) == (
+            "  2030-06-01 12:00:00  in 151 days",
+            "times in Europe/Berlin",
+        )
+        cli("job", "add", "b", *DAILY, "--timezone", "Asia/Tokyo", "--command", "x")
+        out = cli("list")
+        assert " at 2030-06-01 12:00:00 (Europe/Berlin)  2030-06-01 10:00:00 " in out
+        assert " 0 3 * * * (Asia/Tokyo) " in out
+        assert cli.json("job", "show", "b")["job"]["schedule"] == "0 3 * * *"
+
     def test_a_dry_run_stores_nothing(self, cli: Cli) -> None:
         assert cli("job", "add", "a", *DAILY, "--command", "x", "--dry-run").startswith(
             "would add job `a`\n  2030-01-01 03"
@@ -113,7 +151,9 @@ class TestAdd:
     def test_an_unknown_function_is_a_warning(self, cli: Cli) -> None:
         done = cli.try_("job", "add", "a", "--manual", "--func", "Ecko")
         assert (done.exit_code, done.stdout) == (0, "added job 1 `a`\n")
-        assert done.stderr == ("warning: there is no function `Ecko` now, its runs will fail; did you mean `Echo`?\n")
+        assert done.stderr == (
+            "warning: there is no function `Ecko` now, its runs will fail; did you mean `Echo`?\n" + TIMEOUT
+        )
 
     def test_arguments_that_would_fail_are_a_warning(self, cli: Cli) -> None:
         done = cli.try_("job", "add", "a", "--manual", "--func", "SMS", "--arg", "1")
@@ -136,32 +176,37 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("args", "message"),
         [
-            ((*DAILY,), "error: command: is missing: say what the job does"),
-            (("--command", "x"), "error: cron_expr: is missing: a job needs a trigger"),
-            (("--command", "x", "--cron", "61 * * * *"), "error: cron_expr: minute field: `61`"),
-            (("--command", "x", "--cron", "0 0 30 2 *"), "error: cron_expr: it never fires"),
-            (("--command", "x", *DAILY, "--every", "1h"), "error: trigger_type: only one trigger is possible"),
-            (("--command", "x", *DAILY, "--manual"), "error: --manual: does not go with --cron"),
-            (("--command", "x", "--every", "0s"), "error: --every: `0s` is shorter than a second"),
-            (("--command", "x", "--every", "-1h"), "error: --every: `-1h` is not a duration"),
-            (("--command", "x", "--at", "tomorrow"), "error: --at: `tomorrow` is not a date and time"),
-            (("--command", "x", "--at", "2029-12-31"), "error: at: lies in the past"),
-            (("--command", "x", "--manual", "--timezone", "Mars/Base"), "error: --timezone: there is no time zone"),
-            (("--command", " ", "--manual"), "error: command: is missing or empty"),
-            (("--command", "x", "--http", "http://x", "--manual"), "error: command: only one of them is possible"),
-            (("--http", "ftp://x", "--manual"), "error: url: `ftp://x` is not"),
-            (("--http", "http://x", "--manual", "-H", "nonsense"), "error: --header: `nonsense` is not `NAME:VALUE`"),
-            (("--http", "http://x", "--manual", "--env", "A=1"), "error: --env: belongs to command jobs"),
-            (("--command", "x", "--manual", "--env", "A=1|||B=2"), "error: command: holds what a command text"),
-            (("--raw", "【comand】x", "--mode", "command", "--manual"), "error: command: unknown tag `【comand】`"),
-            (("--raw", "x", "--manual"), "error: --mode: is missing"),
-            (("--raw", "x", "--mode", "ftp", "--manual"), "error: mode: `ftp` is not one of"),
-            (("--command", "x", "--mode", "http", "--manual"), "error: --mode: `http` does not go with --command"),
-            (("--mode", "http", "--manual"), "error: --mode: goes with --raw only"),
-            (("--command", "x", "--manual", "--retries", "-1"), "error: --retries: `-1` is negative"),
-            (("--command", "x", "--manual", "--max-runs", "-1"), "error: max_run_count: `-1` is not a number"),
-            (("--command", "x", "--manual", "--timeout", "-1"), "error: --timeout: `-1` is not a duration"),
-            (("--command", "x", "--manual", "--allow-mode", "3"), "error: --allow-mode: `3` is not one of"),
+            ((*DAILY,), "error: say what the job does: `--command`, `--http` or `--func`\n"),
+            (("--command", "x"), "error: say when it runs: `--cron`, `--every`, `--at`, or `--manual`"),
+            ((), "error: say what the job does: `--command`, `--http` or `--func`; and when it runs: `--cron`"),
+            (("--raw", "【timeout】x", "--mode", "command", "--manual"), "error: 【timeout】: `x` is not a whole"),
+            (("--http", "http://x", "--method", "A B", "--manual"), "error: `--method`: `A B` is not an HTTP method"),
+            (("--command", "x", "--cron", "0 9 * * FOO"), "error: `--cron`: day of week field: `FOO` is not a name"),
+            (("--command", "x", "--cron", "@reboot"), "error: `--cron`: there is no `@reboot`: "),
+            (("--command", "x", "--cron", "61 * * * *"), "error: `--cron`: minute field: `61`"),
+            (("--command", "x", "--cron", "0 0 30 2 *"), "error: `--cron`: it never fires"),
+            (("--command", "x", *DAILY, "--every", "1h"), f"error: {ONE_WHEN}, not `--cron` and `--every`"),
+            (("--command", "x", *DAILY, "--manual"), f"error: {ONE_WHEN}, not `--cron` and `--manual`"),
+            (("--command", "x", "--every", "0s"), "error: `--every`: `0s` is shorter than a second"),
+            (("--command", "x", "--every", "-1h"), "error: `--every`: `-1h` is not a duration"),
+            (("--command", "x", "--at", "tomorrow"), "error: `--at`: `tomorrow` is not a date and time"),
+            (("--command", "x", "--at", "2029-12-31"), "error: `--at`: lies in the past"),
+            (("--command", "x", "--manual", "--timezone", "Mars/Base"), "error: `--timezone`: there is no time zone"),
+            (("--command", " ", "--manual"), "error: `--command`: is missing or empty"),
+            (("--command", "x", "--http", "http://x", "--manual"), f"error: {ONE_WHAT}, not `--command` and `--http`"),
+            (("--http", "ftp://x", "--manual"), "error: `--http`: `ftp://x` is not"),
+            (("--http", "http://x", "--manual", "-H", "nonsense"), "error: `--header`: `nonsense` is not `NAME:VALUE`"),
+            (("--http", "http://x", "--manual", "--env", "A=1"), "error: `--env`: belongs to command jobs"),
+            (("--command", "x", "--manual", "--env", "A=1|||B=2"), "error: `--command`: holds what a command text"),
+            (("--raw", "【comand】x", "--mode", "command", "--manual"), "error: `--raw`: unknown tag `【comand】`"),
+            (("--raw", "x", "--manual"), "error: `--mode`: is missing"),
+            (("--raw", "x", "--mode", "ftp", "--manual"), "error: `--mode`: `ftp` is not one of"),
+            (("--command", "x", "--mode", "http", "--manual"), "error: `--mode`: `http` does not go with `--command`"),
+            (("--mode", "http", "--manual"), "error: `--mode`: goes with `--raw` only"),
+            (("--command", "x", "--manual", "--retries", "-1"), "error: `--retries`: `-1` is negative"),
+            (("--command", "x", "--manual", "--max-runs", "-1"), "error: `--max-runs`: `-1` is not a number"),
+            (("--command", "x", "--manual", "--timeout", "-1"), "error: `--timeout`: `-1` is not a duration"),
+            (("--command", "x", "--manual", "--allow-mode", "3"), "error: `--allow-mode`: `3` is not one of"),
             (("--command", "x", "--manual", "--misfire", "foo"), "error: Invalid value for '--misfire'"),
             (("--command", "x", "--manual", "--comand", "y"), "error: No such option: --comand"),
         ],
@@ -177,6 +222,7 @@ class TestBadInput:
         assert "\x1b" not in err
 
     def test_an_error_is_one_document_where_the_data_would_have_been(self, cli: Cli) -> None:
+        cli("job", "add", "a", *DAILY, "--command", "x")
         assert json.loads(cli.error("job", "show", "nobody", "--json", code=3)) == {
             "schema_version": 1,
             "code": "not_found",
@@ -225,7 +271,8 @@ class TestList:
     def test_chinese_has_chinese_headings_and_words(self, cli: Cli) -> None:
         cli("job", "add", "清理", "--every", "90s", "--command", "x", "--stopped")
         assert cli("list", lang="zh") == (
-            "ID  名称  模式     计划     下次执行  剩余  上次执行  结果  耗时\n 1  清理  command  每1m30s  已停止\n"
+            "ID  名称  模式     计划             下次执行  剩余  上次执行  结果  耗时\n"
+            " 1  清理  command  每 1 分钟 30 秒  已停止\n"
         )
 
     def test_a_terminal_gets_a_table(self, cli: Cli) -> None:
@@ -258,7 +305,12 @@ class TestList:
     def test_nothing_is_no_error(self, cli: Cli) -> None:
         assert cli("list", "-o", "jsonl") == ""
         done = cli.try_("list", terminal=True)
-        assert (done.exit_code, done.stdout, done.stderr) == (0, "", "no jobs\n")
+        assert (done.exit_code, done.stdout) == (0, "")
+        assert done.stderr.startswith("no jobs\nthere is nothing at ")
+        cli("job", "add", "a", *DAILY, "--command", "x")
+        assert cli.try_("list", "--name", "b", terminal=True).stderr == "no jobs\n"
+        cli("job", "remove", "a", "--yes")
+        assert cli.try_("list", terminal=True).stderr == "no jobs\nhint: add one, see `pyjobs job add --help`\n"
 
 
 class TestShow:
@@ -272,16 +324,43 @@ class TestShow:
             "MODE         command\n"
             "COMMAND      echo a\n"
             "             echo b\n"
+            f"WORKDIR      {cli.home} (by default)\n"
             "SCHEDULE     0 3 * * *\n"
             "             At 03:00\n"
             "ZONE         UTC (by default)\n"
-            "ALLOW MODE   serial (1)\n"
+            "OVERLAP      serial (1)\n"
+            "MISFIRE      once\n"
+            "CATCH-UP     1h00m\n"
+            "TIMEOUT      300s (by default)\n"
+            "RETRIES      0\n"
+            "GRACE        10s\n"
             "RUN COUNT    0\n"
             "CREATED      2030-01-01 00:00:00\n"
             "NEXT         2030-01-01 03:00:00  in 3 hours\n"
-            "             2030-01-02 03:00:00  in a day\n"
+            "             2030-01-02 03:00:00  in 27 hours\n"
             "             2030-01-03 03:00:00  in 2 days\n"
         )
+
+    def test_what_it_does_is_shown_as_rows_without_secrets(self, cli: Cli) -> None:
+        cli("job", "add", "a", "--manual", "--http", "http://me:pw@x/", "-X", "post", "-H", "Authorization: Bearer s3",
+            "-H", "A: b", "--cookies", "k=s3", "--expect", "ok", "--timeout", "0", "--retries", "2",
+            "--retry-interval", "5s")  # fmt: skip
+        page = re.sub(" {2,}", "  ", cli("job", "show", "a"))
+        for line in ("METHOD  post", "URL  http://me:******@x/", "HEADERS  Authorization: ******", "  A: b",
+                     "COOKIES  ******", "EXPECT  ok", "TIMEOUT  none", "RETRIES  2, 5s apart"):  # fmt: skip
+            assert f"\n{line}\n" in page
+        assert "s3" not in page
+        assert "【headers】Authorization:Bearer s3|||A:b" in cli("job", "show", "a", "--raw")
+        cli("job", "add", "b", "--manual", "--command", "x", "--env", "A=1", "--env", "MY_TOKEN=s3", "--timeout", "5")
+        assert re.search(r"ENV +A=1\n +MY_TOKEN=\*{6}\n", cli("job", "show", "b"))
+        cli("job", "add", "c", "--manual", "--func", "Echo", "--arg", "1,2")
+        assert re.search(r"FUNCTION +Echo\nARGUMENTS +1,2\n", cli("job", "show", "c"))
+
+    def test_a_fire_that_should_have_come_is_overdue(self, cli: Cli, clock: FakeClock) -> None:
+        cli("job", "add", "a", *DAILY, "--command", "x")
+        clock.advance(4 * 3600)
+        assert re.search(r"^NEXT +2030-01-01 03:00:00  overdue\n +2030-01-02", cli("job", "show", "a"), re.MULTILINE)
+        assert "2030-01-01 03:00:00  overdue  a\n" in cli.try_("status").stdout
 
     def test_a_command_is_not_obeyed_by_a_terminal_but_whole_in_a_pipe(self, cli: Cli) -> None:
         cli("job", "add", "a", *DAILY, "--command", "printf '\x1b[31m'")
@@ -292,7 +371,7 @@ class TestShow:
         cli("job", "add", "a", *DAILY, "--command", "x")
         assert cli("job", "next", "a", "-n", "2").splitlines() == [
             "2030-01-01 03:00:00  in 3 hours",
-            "2030-01-02 03:00:00  in a day",
+            "2030-01-02 03:00:00  in 27 hours",
         ]
         assert cli.json("job", "next", "a", "-n", "1")["fires"] == [
             {"at": "2030-01-01T03:00:00.000+00:00", "in_seconds": 10800.0}
@@ -376,8 +455,8 @@ class TestState:
         assert said == [
             "stopped `a`\n",
             "`a` was stopped already\n",
-            "started `a`\nnext at 2030-01-01 03:00:00, in 3 hours\n",
-            "started `a`\nnext at 2030-01-01 03:00:00, in 3 hours\n",
+            f"started `a`\nnext at 2030-01-01 03:00:00, in 3 hours\n{DOWN}",
+            f"started `a`\nnext at 2030-01-01 03:00:00, in 3 hours\n{DOWN}",
             "it was not paused\n",
             "paused: nothing fires until `pyjobs job resume`\n",
         ]
@@ -415,7 +494,7 @@ class TestRemove:
         cli("job", "add", "a", *DAILY, "--command", "x")
         assert cli.error("job", "remove", "a", code=2) == (
             "job 1 `a`, 0 active runs\n"
-            "error: --yes: is needed where nobody can be asked\n\nhint: look first with `--dry-run`\n"
+            "error: `--yes`: is needed where nobody can be asked\n\nhint: look first with `--dry-run`\n"
         )
         assert cli.try_("job", "remove", "a", "--dry-run").stderr == "job 1 `a`, 0 active runs\n"
         assert cli.json("list")["jobs"] != []

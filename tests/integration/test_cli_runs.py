@@ -14,9 +14,12 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from fakes import NOW_MS, a_run, claimed
 
 from pyjobs import bootstrap
 from pyjobs.jobs import RunState
+from pyjobs.ports import RunQuery
+from pyjobs.store import open_store
 
 from .cli_kit import Cli
 
@@ -162,6 +165,28 @@ class TestRunProcess:
         assert (process.returncode, follower.returncode) == (137, 137)
         assert "killed" in followed
 
+    def test_an_interrupt_of_whoever_follows_leaves_the_run_alone(self, cli: Cli) -> None:
+        add(cli, "a", "echo one; sleep 60")
+        with started(cli, "run", "a") as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            exec_id = cli("runs", "list", "-o", "name").strip()
+            with started(cli, "runs", "follow", exec_id) as follower:
+                assert follower.stdout is not None
+                follower.stdout.readline()
+                follower.send_signal(signal.SIGINT)
+                _, err = follower.communicate(timeout=30)
+            assert (follower.returncode, err.splitlines()[0]) == (130, f"run {exec_id} goes on")
+            assert cli("runs", "list", "--state", "running", "-o", "name").strip() == exec_id
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
+
+    def test_attempts_that_fail_alike_are_told_once(self, cli: Cli) -> None:
+        add(cli, "a", "exit 3", "--retries", "2")
+        assert ": failed: exit status 3 (3 attempts), took " in cli.try_("run", "a").stderr
+        assert "  exit status 3 (3 attempts)\n" in cli("runs", "list")
+        assert cli.json("runs", "list")["runs"][0]["reason"].startswith("attempt 1: exit status 3; ")
+
     def test_logs_follow_the_run_that_is_going_on(self, cli: Cli) -> None:
         add(cli, "a", "echo one; sleep 60")
         with started(cli, "run", "a") as process, started(cli, "logs", "a", "-f") as follower:
@@ -269,13 +294,100 @@ class TestRuns:
         add(cli, "a", "true")
         cli("run", "a")
         cli("run", "a")
-        assert cli.error("runs", "clear", code=2).startswith("error: --before: say how old, or --all")
-        assert cli.try_("runs", "clear", "--before", "1h").stderr.startswith("0 records of all jobs")
-        assert cli.try_("runs", "clear", "--all", "--dry-run").stderr == "2 records of all jobs, older than: -\n"
+        assert cli.error("runs", "clear", code=2).startswith("error: `--before`: say how old, or `--all`")
+        assert cli.try_("runs", "clear", "--before", "1h").stderr.startswith(
+            "0 records of ended runs of all jobs, older than "
+        )
+        assert cli.try_("runs", "clear", "--all", "--dry-run").stderr == (
+            "2 records of ended runs of all jobs, of any age\n"
+        )
         assert "--yes" in cli.error("runs", "clear", "--all", code=2)
         assert len(cli.json("runs", "list")["runs"]) == 2
         assert cli.try_("runs", "clear", "--job", "a", "--all", "-y").stderr.endswith("deleted 2 records\n")
         assert cli.json("runs", "list") == {"runs": []}
+
+
+class TestNobodyThere:
+    """No daemon runs, and whoever made a run is gone or never was."""
+
+    @pytest.fixture(autouse=True)
+    def impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("pyjobs.cli.follow._PATIENCE_S", 0.1)
+
+    def test_waiting_for_a_run_whose_maker_died_says_what_will_become_of_it(self, cli: Cli) -> None:
+        add(cli, "a", "echo one; exec sleep 60")
+        with started(cli, "run", "a") as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.kill()
+        store = open_store(bootstrap.load_settings(cli.home)[0])
+        (run,) = store.runs(RunQuery())
+        store.close()
+        assert run.pid is not None
+        try:
+            what = f"run `{run.exec_id}` of `a` has nobody who sees how it ends"
+            error = (
+                f"error: the daemon is not running: {what}\n\n"
+                "hint: start it with `pyjobs daemon start`: it takes it over, or records what became of it\n"
+            )
+            assert cli.error("runs", "wait", run.exec_id, code=5) == error
+            for args in (("runs", "follow", run.exec_id), ("logs", "a", "-f")):
+                done = cli.try_(*args)
+                assert (done.exit_code, done.stdout.endswith("one\n")) == (5, True)
+                assert done.stderr.endswith(error)
+            assert re.search(r" running \(no runner\)$", cli("list"), re.MULTILINE)
+            assert re.search(r"^STATE +running \(no runner\)$", cli("job", "show", "a"), re.MULTILINE)
+            later = f"run {run.exec_id} of `a` will be ended when a daemon runs again: nobody is there to do it now\n"
+            assert cli.try_("job", "kill", "a").stderr == cli.try_("runs", "kill", run.exec_id).stderr == later
+        finally:
+            os.kill(run.pid, signal.SIGKILL)
+
+    def test_what_is_queued_for_a_daemon_waits_for_one(self, cli: Cli) -> None:
+        add(cli, "a", "true")
+        cli("job", "run-all")
+        exec_id = cli("runs", "list", "-o", "name").strip()
+        assert cli.error("runs", "wait", exec_id, code=5).startswith(
+            f"error: the daemon is not running: run `{exec_id}` of `a` is queued until it does\n"
+        )
+        assert cli.error("runs", "wait", exec_id, "--timeout", "0s", code=7).startswith("error: run ")
+        killed = cli.try_("job", "kill", "a").stderr
+        assert re.fullmatch(
+            rf"run {exec_id} of `a` will not be launched: ended by \S+ before it was launched\n", killed
+        )
+
+
+class TestRowsThatNeverRan:
+    @pytest.fixture
+    def missed(self, cli: Cli) -> str:
+        """A job that ran once and then missed four fires; answers the exec id of that row."""
+        add(cli, "a", "echo hi")
+        cli("run", "a")
+        settings, _ = bootstrap.load_settings(cli.home)
+        store = open_store(settings)
+        run = a_run(
+            store.job(1), state=RunState.MISSED, fires=4, first_ms=NOW_MS, scheduled_ms=NOW_MS + 3 * 3_600_000,
+            claimed_ms=NOW_MS + 9 * 3_600_000, error="4 fires missed: nobody was there in time (noticed x UTC)",
+        )  # fmt: skip
+        store.claim([claimed(run, counts=False)], [])
+        store.close()
+        return run.exec_id
+
+    def test_logs_show_the_last_real_run_unless_all_are_wanted(self, cli: Cli, missed: str) -> None:
+        assert cli("logs", "a") == "hi\n"
+        assert cli("logs", "a", "--all") == ""
+        assert missed in cli("logs", "a", "--all", "-n", "2")
+
+    def test_a_list_shows_when_fires_were_missed_and_when_that_was_noticed(self, cli: Cli, missed: str) -> None:
+        row = re.split(" {2,}", cli("runs", "list").splitlines()[1])
+        assert row == [
+            missed, "a", "cron", "2030-01-01 09:00:00", "missed", "6h00m",
+            "4 fires missed, due 2030-01-01 00:00:00 … 2030-01-01 03:00:00",
+        ]  # fmt: skip
+
+    def test_runs_of_a_removed_job_are_found_by_its_name(self, cli: Cli, missed: str) -> None:
+        cli("job", "remove", "a", "--yes")
+        assert cli("runs", "list", "--job", "a", "-o", "name").split()[0] == missed
+        assert "there is no job `b`" in cli.error("runs", "list", "--job", "b", code=3)
 
 
 class TestStatus:
@@ -288,7 +400,7 @@ class TestStatus:
         lines = done.stdout.splitlines()
         assert lines[:2] == ["DAEMON         not running", "JOBS           2 waiting"]
         assert lines[-1] == "nothing fires while the daemon is down: `pyjobs daemon start`"
-        assert re.search(r"^NEXT .* in (an hour|59 minutes|60 minutes)  next$", done.stdout, re.MULTILINE)
+        assert re.search(r"^NEXT .* in 60 minutes  next$", done.stdout, re.MULTILINE)
         assert re.search(r"^LAST FAILURES .*  bad  failed  .*  exit status 4$", done.stdout, re.MULTILINE)
 
     def test_a_pause_is_shown(self, cli: Cli) -> None:
@@ -309,7 +421,9 @@ class TestStatus:
         run = service.runs.start(1)
         service.close()
         assert run.state is RunState.QUEUED
-        assert f"  a  queued  {run.exec_id}" in cli.try_("status").stdout
+        assert f"  a  queued (no runner)  {run.exec_id}" in cli.try_("status").stdout
+        (active,) = json.loads(cli.try_("status", "--json").stdout)["active"]
+        assert (active["exec_id"], active["no_runner"]) == (run.exec_id, True)
 
 
 def _lines(stream: IO[str], enough: object) -> list[str]:

@@ -12,17 +12,20 @@ from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
-from fakes import NOW_MS, FakeClock
+from fakes import NOW_MS, FakeClock, a_run
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pyjobs.cli import render
 from pyjobs.cli.context import App
 from pyjobs.cli.messages import MESSAGES, message, word
+from pyjobs.cli.reasons import in_language, short
 from pyjobs.cli.render import Column, Noun
 from pyjobs.cli.text import columns, cut, one_line, safe, width
 from pyjobs.cli.times import View, instant, milliseconds, past, seconds, span
+from pyjobs.cli.views import when
 from pyjobs.errors import Invalid
+from pyjobs.jobs import RunState, Source
 
 SHANGHAI = View(ZoneInfo("Asia/Shanghai"), NOW_MS)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -154,11 +157,25 @@ class TestTimes:
             "in 4 minutes",
             "2 hours ago",
         )
-        assert (chinese.relative(NOW_MS + 240_000), chinese.relative(NOW_MS - 7_200_000)) == ("4分钟后", "2小时前")
+        assert (chinese.relative(NOW_MS + 240_000), chinese.relative(NOW_MS - 7_200_000)) == ("4 分钟后", "2 小时前")
         assert SHANGHAI.relative(NOW_MS + 240_000) == "in 4 minutes"
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"),
+        [(1, "in 1 second"), (90, "in 90 seconds"), (119, "in 119 seconds"), (150, "in 3 minutes"),
+         (7140, "in 119 minutes"), (10_440, "in 3 hours"), (97_200, "in 27 hours"), (1_400_000, "in 16 days"),
+         (-86_400 * 40, "40 days ago")],
+    )  # fmt: skip
+    def test_a_distance_is_in_the_largest_unit_that_leaves_two(self, seconds: int, text: str) -> None:
+        assert SHANGHAI.relative(NOW_MS + seconds * 1000) == text
+
+    def test_another_zone_shows_other_clocks(self) -> None:
+        assert SHANGHAI.at("UTC").full(NOW_MS) == "2030-01-01 00:00:00"
+        assert SHANGHAI.at("") is SHANGHAI.at("Mars/Base") is SHANGHAI
 
     def test_what_is_due_for_long_is_overdue(self) -> None:
         assert [SHANGHAI.left(NOW_MS + ms) for ms in (90_000, 0, -60_000)] == ["1m30s", "now", "overdue"]
+        assert [SHANGHAI.due(NOW_MS + ms) for ms in (90_000, 0, -60_000)] == ["in 90 seconds", "now", "overdue"]
 
     @pytest.mark.parametrize(
         ("text", "ms"), [("90", 90_000), ("1h30m", 5_400_000), ("500ms", 500), (" 5 ", 5000), ("0", 0)]
@@ -246,7 +263,66 @@ class TestFormats:
         assert "\x1b[" not in shown(self.PETS, NO_COLOR="")
 
 
+class TestRuns:
+    LATE = NOW_MS + 9_000_000
+
+    @pytest.mark.parametrize(
+        ("changes", "ms"),
+        [
+            ({"scheduled_ms": NOW_MS}, NOW_MS),
+            ({"source": Source.MANUAL}, LATE),
+            ({"scheduled_ms": NOW_MS, "source": Source.CATCHUP}, LATE),
+            ({"scheduled_ms": NOW_MS, "state": RunState.MISSED}, LATE),
+            ({"scheduled_ms": NOW_MS, "state": RunState.SKIPPED}, NOW_MS),
+        ],
+    )
+    def test_a_run_is_shown_at_the_instant_that_keeps_the_order(self, changes: dict[str, Any], ms: int) -> None:
+        assert when(a_run(claimed_ms=self.LATE, **changes)) == ms
+
+    @pytest.mark.parametrize(
+        ("error", "english", "chinese"),
+        [
+            ("", "", ""),
+            ("exit status 3", "exit status 3", "退出状态 3"),
+            ("attempt 1: exit status 3; attempt 2: exit status 3", "exit status 3 (2 attempts)",
+             "退出状态 3（2 次尝试）"),
+            ("timed out after 1 s; timed out after 1 s", "timed out after 1 s (2 attempts)",
+             "超过 1 秒，超时（2 次尝试）"),
+            ("attempt 1: exit status 3; attempt 2: ended by SIGTERM",
+             "attempt 1: exit status 3; attempt 2: ended by SIGTERM",
+             "第 1 次尝试：退出状态 3；第 2 次尝试：被信号 SIGTERM 结束"),
+            ("lost: the machine went down", "lost: the machine went down", "丢失：机器重启或断电"),
+            ("killed by me@here", "killed by me@here", "被 me@here 终止"),
+            ("ended by me before it was launched", "ended by me before it was launched", "启动前被 me 终止"),
+            ("still running since 2030-01-01 00:00:00 UTC (run 12ab)",
+             "still running since 2030-01-01 00:00:00 UTC (run 12ab)",
+             "自 2030-01-01 00:00:00 UTC 起的执行 12ab 仍在进行"),
+            ("a newer fire took its place", "a newer fire took its place", "已被更新的一次触发取代"),
+            ("limit reached: it has run 5 times", "limit reached: it has run 5 times", "已达到次数上限：已执行 5 次"),
+            ("ValueError: a; b", "ValueError: a; b", "ValueError: a; b"),
+        ],
+    )  # fmt: skip
+    def test_a_reason_is_short_and_in_the_language(self, error: str, english: str, chinese: str) -> None:
+        run = a_run(state=RunState.FAILED, error=error)
+        views = (View(ZoneInfo("UTC"), NOW_MS, lang) for lang in ("en", "zh"))
+        assert tuple(short(run, view) for view in views) == (english, chinese)
+
+    def test_missed_fires_are_told_in_the_zone_of_the_view(self) -> None:
+        error = "1 fire missed: nobody was there in time (noticed 2030-01-01 02:30:00 UTC)"
+        run = a_run(state=RunState.MISSED, scheduled_ms=NOW_MS, error=error)
+        assert short(run, SHANGHAI) == "1 fire missed, due 2030-01-01 08:00:00"
+        assert in_language(error, "zh") == "错过 1 次触发：当时守护进程未运行（发现于 2030-01-01 02:30:00 UTC）"
+
+
 class TestMessages:
+    def test_a_count_of_one_is_singular(self) -> None:
+        assert [message("run.cleared", "en", count=count) for count in (0, 1, "1000+")] == [
+            "deleted 0 records",
+            "deleted 1 record",
+            "deleted 1000+ records",
+        ]
+        assert "1 run goes on; the next daemon takes it over" in message("daemon.left_running", "en", count=1)
+
     @pytest.mark.parametrize("key", sorted(MESSAGES))
     def test_both_languages_take_the_same_values(self, key: str) -> None:
         english, chinese = (set(re.findall(r"\{(\w+)\}", text)) for text in MESSAGES[key])

@@ -85,9 +85,9 @@ def main() -> None:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
     if "_PYJOBS_COMPLETE" in os.environ:
-        from typer._completion_classes import completion_init
+        from pyjobs.cli.completing import prepare
 
-        completion_init()
+        prepare()
     code: object = 0
     try:
         root()(prog_name="pyjobs")

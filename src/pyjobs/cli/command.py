@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 from pyjobs.cli.context import App, environment_lang
 from pyjobs.cli.text import cut, paint, safe
 from pyjobs.cli.tree import Branch, Entry, Node
-from pyjobs.errors import Exit, NotAllowed, PyjobsError, RunFailed
+from pyjobs.errors import Exit, Invalid, NotAllowed, PyjobsError, RunFailed
 
 __all__ = ["Command", "Group", "RootGroup", "command_of", "examples", "report"]
 
@@ -34,7 +34,29 @@ def examples(*lines: str) -> Callable[[_F], _F]:
     return attach
 
 
-class Command(TyperCommand):
+class _InLanguage:
+    """The parts of a help page that the parser writes, in the language of the call."""
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:
+        """Write the first line."""
+        pieces: list[str] = self.collect_usage_pieces(ctx)  # type: ignore[attr-defined]
+        formatter.write_usage(ctx.command_path, " ".join(pieces), prefix=_spoken("Usage: ", _lang(ctx)))
+
+    def format_parameters(self, ctx: Any, formatter: Any) -> None:
+        """List arguments and options."""
+        lang = _lang(ctx)
+        found: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}
+        for parameter in self.get_params(ctx):  # type: ignore[attr-defined]
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                found[parameter.param_type_name].append((record[0], _spoken(record[1], lang)))
+        for heading, rows in zip(("Arguments", "Options"), found.values(), strict=True):
+            if rows:
+                with formatter.section(_spoken(heading, lang)):
+                    formatter.write_dl(rows)
+
+
+class Command(_InLanguage, TyperCommand):
     """A command whose help ends with examples, kept as they were written."""
 
     #: Its line in Chinese, which stands above the help.
@@ -50,14 +72,18 @@ class Command(TyperCommand):
             formatter.write(f"\n  {self.zh}\n")
         super().format_help_text(ctx, formatter)
 
-    def format_epilog(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002 - Click's shape
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """List arguments and options."""
+        self.format_parameters(ctx, formatter)
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
         """Write the examples."""
-        with formatter.section("Examples"):
+        with formatter.section(_spoken("Examples", _lang(ctx))):
             for line in (self.epilog or "").splitlines():
                 formatter.write(f"{'':>{formatter.current_indent}}{line}\n")
 
 
-class Group(TyperGroup):
+class Group(_InLanguage, TyperGroup):
     """A group that knows its commands' names and short helps from a table, and imports one when it is called."""
 
     def __init__(self, *, branch: Branch, **attrs: Any) -> None:
@@ -85,11 +111,16 @@ class Group(TyperGroup):
         """Say what it is for."""
         formatter.write(f"\n  {self.branch.help(_lang(ctx))}\n")
 
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """List options and commands."""
+        self.format_parameters(ctx, formatter)
+        self.format_commands(ctx, formatter)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """List the commands, each with its line."""
         lang = _lang(ctx)
         rows = [(name, node.help(lang)) for name, node in self.branch.entries.items() if not self.commands[name].hidden]
-        with formatter.section("Commands"):
+        with formatter.section(_spoken("Commands", lang)):
             formatter.write_dl(rows)
 
 
@@ -103,7 +134,8 @@ class RootGroup(Group):
         except TyperException as exc:
             _usage(extra.get("obj") or App(), exc, args)
             raise typer.Exit(exc.exit_code) from exc
-        ctx.obj = ctx.obj or App(lang_flag=ctx.params.get("lang") or "")
+        ctx.obj = ctx.obj or App()
+        ctx.obj.lang_flag = ctx.params.get("lang") or ctx.obj.lang_flag
         return ctx
 
     def invoke(self, ctx: Any) -> Any:
@@ -157,13 +189,24 @@ def _lang(ctx: Any) -> str:
     return ctx.find_root().params.get("lang") or environment_lang()
 
 
+def _spoken(text: str, lang: str) -> str:
+    """A piece of a help page in `lang`."""
+    if lang != "zh":
+        return text
+    from pyjobs.cli.chinese import help_in_chinese
+
+    return help_in_chinese(text)
+
+
 def report(app: App, exc: PyjobsError) -> None:
     """Write an error to stderr: text and hint, or one document where the data would have been one."""
-    hint = exc.hint(app.lang)
+    hint, text = exc.hint(app.lang), exc.text(app.lang)
+    if isinstance(exc, Invalid) and exc.field.startswith("-"):
+        text = f"`{exc.field}`{text.removeprefix(exc.field)}"  # a flag is something to type
     if app.format in ("json", "jsonl"):
-        _document(exc.code, exc.text(app.lang), hint)
+        _document(exc.code, text, hint)
         return
-    lines = [_headline(app, exc.text(app.lang))]
+    lines = [_headline(app, text)]
     cause: BaseException | None = exc.__cause__
     while app.verbose and cause is not None:
         lines.append(app.text("caused_by", kind=type(cause).__name__, reason=safe(str(cause))))
@@ -180,13 +223,18 @@ def _usage(app: App, exc: TyperException, args: list[str]) -> None:
     if type(exc).__name__ == "NoArgsIsHelpError":
         _err([message])
         return
+    extra = "unexpected extra argument" in message
+    if app.lang == "zh":
+        from pyjobs.cli.usage import in_chinese
+
+        message = in_chinese(message)
     message = cut(message, _LONGEST)
     path = ctx.command_path if ctx is not None else "pyjobs"
     hint = app.text("see_help", path=path)
     option = getattr(exc, "option_name", "")
     if option in ("--lang", "--color", "--home", "-q", "--quiet", "-v", "--verbose"):
         hint = app.text("before_command", option=option)
-    if "unexpected extra argument" in message and {"--cron", "cron"} & set(args):
+    if extra and {"--cron", "cron"} & set(args):
         hint = app.text("quote_cron")
     if _wants_document(args):
         _document("usage", message, hint)

@@ -28,7 +28,10 @@ def script(shell: str) -> str:
 
 @examples('eval "$(pyjobs completion bash)"', "pyjobs completion fish > ~/.config/fish/completions/pyjobs.fish")
 def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish", "powershell"], typer.Argument(help="Your shell.")],
+    shell: Annotated[
+        Literal["bash", "zsh", "fish", "powershell"],
+        typer.Argument(metavar="SHELL", help="Your shell: bash, zsh, fish or powershell."),
+    ],
 ) -> None:
     """Print a completion script; it completes commands, flags and names of jobs."""
     sys.stdout.write(script(shell))

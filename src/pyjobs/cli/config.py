@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import typer
 
 from pyjobs.cli import render
 from pyjobs.cli.command import examples, report
-from pyjobs.cli.context import app_of
+from pyjobs.cli.context import App, app_of
 from pyjobs.cli.options import Json, Output
 from pyjobs.cli.render import Column, Noun
+from pyjobs.cli.text import MASK
 from pyjobs.config import FILE_NAME
 from pyjobs.errors import BadSetting, Exit
 
 __all__ = ["check", "path", "show"]
 
-#: Units that are written after a value: seconds and bytes.
-_UNITS = ("s", "B")
-_MASK = "******"
+#: Variables that are no settings: of homes, of runs, and of what builds and tests pyjobs.
+_OTHERS = ("HOME", "RUN_ID", "JOB_ID", "SCHEDULED_FOR", "PYTHON", "ALL_PYTHONS", "NO_SYSTEM_PACKAGES")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,12 @@ def show(
     settings = []
     for name, found in app.loaded[1].items():
         secret = found.secret and found.value and found.source != "default"
-        value = _MASK if secret else found.value
+        value = MASK if secret else found.value
         settings.append(_Setting(name, value, found.source, about[name]["doc"], about[name]["unit"]))
+    if app.lang == "zh" and app.format == "table":
+        from pyjobs.cli.chinese import SETTINGS
+
+        settings = [replace(setting, doc=SETTINGS.get(setting.name, setting.doc)) for setting in settings]
     render.listing(app, _noun(origin=origin), settings, home=str(app.settings.home))
 
 
@@ -83,7 +88,29 @@ def check(ctx: typer.Context) -> None:
     except BadSetting as exc:
         report(app, exc)
         app.leave(Exit.FOUND)
+    path = app.settings.home / FILE_NAME
+    if not path.exists():
+        app.say("config.no_file", path=str(path))
+    if _unknown_variables(app):
+        app.leave(Exit.FOUND)
     app.say("config.fine", home=str(app.settings.home))
+
+
+def _unknown_variables(app: App) -> bool:
+    """Name the variables that look like settings and are none; whether there are any."""
+    import difflib
+
+    about = app.loaded[1]
+    known = [f"PYJOBS_{name.upper()}" for name in (*about, *_OTHERS)]
+    known += [f"PYJOBS_{name.upper()}_FILE" for name, origin in about.items() if origin.secret]
+    unknown = sorted(name for name in os.environ if name.startswith("PYJOBS_") and name not in known)
+    for name in unknown:
+        near = difflib.get_close_matches(name, known, n=1)
+        if near:
+            app.warn("config.unknown_near", variable=name, near=near[0])
+        else:
+            app.warn("config.unknown", variable=name)
+    return bool(unknown)
 
 
 def _noun(*, origin: bool) -> Noun[_Setting]:
@@ -111,4 +138,11 @@ def _noun(*, origin: bool) -> Noun[_Setting]:
 
 
 def _shown(setting: _Setting) -> str:
-    return "" if setting.value in ("", {}) else f"{setting.value}{setting.unit if setting.unit in _UNITS else ''}"
+    if setting.value in ("", {}):
+        return ""
+    if setting.unit == "B" and setting.value and setting.value % 1024 == 0:
+        import humanize
+
+        return humanize.naturalsize(setting.value, binary=True, format="%g")
+    # Seconds and bytes say so; what is shown is what may be written.
+    return f"{setting.value}{setting.unit}" if setting.unit in ("s", "B") else str(setting.value)

@@ -43,6 +43,8 @@ class App:
     format: str = "table"
     #: Whether a command that was given `--raw` shows control characters as they are.
     raw: bool = False
+    #: Whether the store may be made where there is none: not by a command that only looks.
+    makes: bool = True
 
     @cached_property
     def clock(self) -> Clock:
@@ -65,10 +67,26 @@ class App:
 
     @cached_property
     def service(self) -> Service:
-        """The use cases, over a store that is opened here. Raises StoreUnusable, NotAllowed."""
+        """The use cases, over a store that is opened here. Raises StoreUnusable, NotAllowed, NotFound."""
         from pyjobs.bootstrap import build_service
 
+        if not self.makes and self.empty:
+            from pyjobs.errors import NotFound
+
+            raise NotFound(
+                f"there is nothing at `{self.settings.home}` yet",
+                f"`{self.settings.home}` 尚无任何内容",
+                hint="check `--home` and PYJOBS_HOME; `pyjobs job add` makes a home there",
+                hint_zh="请检查 `--home` 和 PYJOBS_HOME；执行 `pyjobs job add` 会在此创建",
+            )
         return build_service(self.settings, self.clock)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is no store yet, so that there can be nothing in it."""
+        home = self.settings.home
+        # A home that is no folder is for the store to refuse.
+        return not self.settings.database_path.exists() and (home.is_dir() or not home.exists())
 
     @cached_property
     def lang(self) -> str:
@@ -177,9 +195,10 @@ class App:
         sys.stderr.flush()
 
 
-def app_of(ctx: typer.Context, output: Format | None = None, *, json: bool = False) -> App:
-    """The App of a call, with the output format that its flags ask for."""
+def app_of(ctx: typer.Context, output: Format | None = None, *, json: bool = False, makes: bool = True) -> App:
+    """The App of a call, with the output format that its flags ask for; without `makes` it makes no store."""
     app: App = ctx.obj
+    app.makes = makes
     app.format = "json" if json else str(output.value) if output is not None else "table"
     return app
 

@@ -11,7 +11,7 @@ import typer
 from pyjobs.cli import render
 from pyjobs.cli.command import examples
 from pyjobs.cli.context import App, app_of
-from pyjobs.cli.options import Json, Output
+from pyjobs.cli.options import Json, Output, zone_names
 from pyjobs.cli.page import fire_lines, fires_noun
 from pyjobs.cli.times import View, instant
 
@@ -22,9 +22,15 @@ Expression = Annotated[
 ]
 Zone = Annotated[
     str | None,
-    typer.Option("--timezone", metavar="ZONE", help="Its zone, such as `Europe/Berlin`.", show_default=False),
+    typer.Option(
+        "--timezone",
+        metavar="ZONE",
+        help="Its zone, such as `Europe/Berlin`.",
+        show_default=False,
+        autocompletion=zone_names,
+    ),
 ]
-Count = Annotated[int, typer.Option("--count", "-n", min=1, max=1000, help="How many instants.")]
+Count = Annotated[int, typer.Option("--count", "-n", metavar="N", min=1, max=1000, help="How many instants.")]
 
 
 @examples("pyjobs cron explain '*/15 9-17 * * MON-FRI'", "pyjobs cron explain '0 0 L * ?' --timezone Asia/Shanghai")

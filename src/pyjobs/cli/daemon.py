@@ -86,7 +86,7 @@ def reload(ctx: typer.Context) -> None:
 def logs(
     ctx: typer.Context,
     *,
-    lines: Annotated[int, typer.Option("--lines", "-n", min=0, help="How many of the last lines.")] = 50,
+    lines: Annotated[int, typer.Option("--lines", "-n", metavar="N", min=0, help="How many of the last lines.")] = 50,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what comes, until interrupted.")] = False,
 ) -> None:
     """Show the system log: what the daemon did, not what jobs wrote. Piped, each line is a JSON object."""
@@ -126,6 +126,8 @@ def stop_daemon(app: App, timeout: str | None = None, *, force: bool = False, ye
     if running and kills:
         app.confirm(app.text("daemon.ask_stop", count=len(running)), yes=yes)
     timeout_s = None if timeout is None else milliseconds("--timeout", timeout) / 1000
+    if running and not force:
+        app.say("daemon.stopping", drain=span(app.settings.drain * 1000, whole=True))
     found = daemon.stop(app.settings, force=force, timeout_s=timeout_s)
     app.say("daemon.stopped", pid=found.supervisor_pid)
     left = [run for run in app.service.runs.active() if run.state is RunState.RUNNING]

@@ -9,13 +9,14 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
+from pyjobs.cli.options import function_names, zone_names
 from pyjobs.jobs import Fold, Gap, Misfire
 
 __all__ = ["JobFlags", "with_job_flags"]
 
 
-def _flag(names: str, help_text: str, *, metavar: str = "TEXT") -> Any:
-    return typer.Option(*names.split(), help=help_text, metavar=metavar, show_default=False)
+def _flag(names: str, help_text: str, *, metavar: str = "TEXT", completion: Any = None) -> Any:
+    return typer.Option(*names.split(), help=help_text, metavar=metavar, show_default=False, autocompletion=completion)
 
 
 _TEXT = str | None
@@ -34,7 +35,10 @@ class JobFlags:
 
     http: Annotated[_TEXT, _flag("--http", "What: an HTTP request to this address.", metavar="URL")] = None
     command: Annotated[_TEXT, _flag("--command", "What: a shell text.")] = None
-    func: Annotated[_TEXT, _flag("--func", "What: a function, see `pyjobs funcs list`.", metavar="NAME")] = None
+    func: Annotated[
+        _TEXT,
+        _flag("--func", "What: a function, see `pyjobs funcs list`.", metavar="NAME", completion=function_names),
+    ] = None
     raw: Annotated[_TEXT, _flag("--raw", "What: the whole command text, tags and all; needs --mode.")] = None
     mode: Annotated[_TEXT, _flag("--mode", "Mode of a --raw text: http, command or func.", metavar="MODE")] = None
 
@@ -50,7 +54,10 @@ class JobFlags:
     env: Annotated[list[str] | None, _flag("--env -e", "command: a variable; may be repeated.", metavar="K=V")] = None
     arg: Annotated[_TEXT, _flag("--arg", "func: the arguments, split at commas.")] = None
 
-    timeout: Annotated[_TEXT, _flag("--timeout", "Time-out of one attempt; 0: none.", metavar="DURATION")] = None
+    timeout: Annotated[
+        _TEXT,
+        _flag("--timeout", "Time-out of one attempt; 0: none.  [default: JOB_TIMEOUT, 5m]", metavar="DURATION"),
+    ] = None
     retries: Annotated[int | None, _flag("--retries", "Attempts after one that failed.", metavar="N")] = None
     retry_interval: Annotated[_TEXT, _flag("--retry-interval", "Pause between attempts.", metavar="DURATION")] = None
 
@@ -64,7 +71,10 @@ class JobFlags:
         _TEXT, _flag("--catchup-window", "How old a missed fire may be to run.", metavar="DURATION")
     ] = None
     max_runs: Annotated[int | None, _flag("--max-runs", "Stop after so many runs; 0: never.", metavar="N")] = None
-    timezone: Annotated[_TEXT, _flag("--timezone", "Its zone, such as `Europe/Berlin`.", metavar="ZONE")] = None
+    timezone: Annotated[
+        _TEXT,
+        _flag("--timezone", "Its zone, such as `Europe/Berlin`.", metavar="ZONE", completion=zone_names),
+    ] = None
     dst_gap: Annotated[
         Gap | None, typer.Option("--dst-gap", help="A time that the clock jumps over.", show_default=False)
     ] = None

@@ -11,12 +11,16 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from pyjobs.cli.context import App
+from pyjobs.cli.presence import NobodyThere, left_alone
+from pyjobs.cli.reasons import short
 from pyjobs.errors import TimedOut
 from pyjobs.jobs import FINAL, Run, RunState
 
 __all__ = ["Follower", "exit_code", "follow", "verdict", "watch"]
 
 _POLL_S = 0.05
+#: A daemon that restarts is gone for less; whoever makes a run writes its end before it goes.
+_PATIENCE_S = 3.0
 _PIECE = 1 << 16
 #: Exit codes of what no process of the job ended with, as `timeout` and shells have them.
 _CODES = {
@@ -113,8 +117,10 @@ def watch(app: App, exec_id: str, follower: Follower | None, timeout_s: float | 
 
     Raises:
         TimedOut: it has not ended in time; it goes on.
+        NobodyThere: no daemon runs, and nobody else makes it.
     """
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
+    seen = time.monotonic()
+    deadline = None if timeout_s is None else seen + timeout_s
     while True:
         run = app.service.runs.get(exec_id)
         if follower is not None:
@@ -130,6 +136,11 @@ def watch(app: App, exec_id: str, follower: Follower | None, timeout_s: float | 
                 hint=f"it goes on; see `pyjobs runs follow {exec_id}`",
                 hint_zh=f"该执行仍在继续，可用 `pyjobs runs follow {exec_id}` 查看",
             )
+        now = time.monotonic()
+        if not left_alone(app.settings, run):
+            seen = now
+        elif now - seen > _PATIENCE_S:
+            raise NobodyThere(run)
         time.sleep(_POLL_S)
 
 
@@ -165,9 +176,9 @@ def verdict(app: App, run: Run) -> None:
     from pyjobs.cli.messages import word
     from pyjobs.cli.times import span
 
+    state, reason = word(run.state.value, app.lang), short(run, app.view)
     if run.started_ms is None:
-        app.say("run.not_launched", exec_id=run.exec_id, state=word(run.state.value, app.lang), reason=run.error)
+        app.say("run.not_launched", exec_id=run.exec_id, state=state, reason=reason)
         return
-    state = word(run.state.value, app.lang)
-    key = "run.ended_why" if run.error else "run.ended"
-    app.say(key, exec_id=run.exec_id, state=state, reason=run.error, took=span(run.duration_ms))
+    key = "run.ended_why" if reason else "run.ended"
+    app.say(key, exec_id=run.exec_id, state=state, reason=reason, took=span(run.duration_ms))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["call", "list_", "reload", "show"]
 
 _POLL_S = 0.02
+_BUILT_IN = "built-in"
 
 
 def _noun() -> Noun[FunctionInfo]:
@@ -44,11 +45,20 @@ def _noun() -> Noun[FunctionInfo]:
         columns=(
             Column("col.name", lambda function, _: function.name, style="bold"),
             Column("col.signature", lambda function, _: function.signature, fold=True),
-            Column("col.desc", lambda function, _: function.description, fold=True),
+            Column("col.desc", lambda function, view: _described(function, view.lang), fold=True),
             Column("col.origin", lambda function, _: function.origin, style="dim", fold=True),
         ),
         timed=False,
     )
+
+
+def _described(function: FunctionInfo, lang: str) -> str:
+    """What it does; of a built-in one in `lang`."""
+    if lang != "zh" or function.origin != _BUILT_IN:
+        return function.description
+    from pyjobs.cli.chinese import FUNCTIONS
+
+    return FUNCTIONS.get(function.name, function.description)
 
 
 @examples("pyjobs funcs list", "pyjobs funcs list -o name")
@@ -79,7 +89,7 @@ def show(
             [
                 ("col.name", function.name),
                 ("col.signature", function.signature),
-                ("col.desc", function.description),
+                ("col.desc", _described(function, app.lang)),
                 ("col.origin", function.origin),
                 ("f.problem", function.problem),
             ],
@@ -144,7 +154,7 @@ def call(
             spool.forget(exec_id)
     if not outcome.success:
         raise RunFailed(f"`{name}` failed: {outcome.error}", f"`{name}` 执行失败：{outcome.error}",
-                        hint=f"see `pyjobs funcs show {name}`")  # fmt: skip
+                        hint=f"see `pyjobs funcs show {name}`", hint_zh=f"参见 `pyjobs funcs show {name}`")  # fmt: skip
 
 
 def _called(functions: FuncExecutor, launch: Launch, follower: Follower) -> Outcome:

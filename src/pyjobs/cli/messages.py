@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 __all__ = ["MESSAGES", "message", "word"]
+
+#: `[run goes|runs go]`: what stands for a `count` of one, and of any other.
+_NUMBER = r"\[([^|\]]+)\|([^|\]]+)\]"
 
 MESSAGES: dict[str, tuple[str, str]] = {
     "error": ("error: ", "错误："),
@@ -22,6 +26,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "nothing_done": ("nothing was done", "未做任何操作"),
     "zone": ("times in {zone}", "时区：{zone}"),
     "none": ("no {what}", "没有{what}"),
+    "no_home": ("there is nothing at `{home}` yet: `pyjobs job add` makes a home there",
+                "`{home}` 尚无任何内容：执行 `pyjobs job add` 后才会创建"),
+    "add_one": ("add one, see `pyjobs job add --help`", "添加任务请参见 `pyjobs job add --help`"),
     "by_default": ("by default", "默认"),
     "noun.jobs": ("jobs", "任务"),
     "noun.runs": ("runs", "执行记录"),
@@ -66,10 +73,24 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "f.desc": ("DESCRIPTION", "说明"),
     "f.zone": ("ZONE", "时区"),
     "f.dst": ("CLOCK CHANGES", "夏令时"),
-    "f.allow": ("ALLOW MODE", "执行方式"),
+    "f.allow": ("OVERLAP", "重叠时"),
     "f.misfire": ("MISFIRE", "错过时"),
-    "f.window": ("CATCH-UP WINDOW", "补执行期限"),
-    "f.timeout": ("TIME-OUT", "超时"),
+    "f.window": ("CATCH-UP", "补执行期限"),
+    "f.timeout": ("TIMEOUT", "超时"),
+    "f.none": ("none", "无"),
+    "f.retries": ("RETRIES", "重试次数"),
+    "f.method": ("METHOD", "请求方法"),
+    "f.url": ("URL", "地址"),
+    "f.headers": ("HEADERS", "请求头"),
+    "f.data": ("BODY", "请求体"),
+    "f.cookies": ("COOKIES", "Cookie"),
+    "f.proxy": ("PROXY", "代理"),
+    "f.result": ("EXPECT", "期望内容"),
+    "f.workdir": ("WORKDIR", "工作目录"),
+    "f.env": ("ENV", "环境变量"),
+    "f.func": ("FUNCTION", "函数"),
+    "f.arg": ("ARGUMENTS", "参数"),
+    "f.unknown": ("IGNORED TAGS", "忽略的标签"),
     "f.grace": ("GRACE", "终止宽限"),
     "f.count": ("RUN COUNT", "执行次数"),
     "f.created": ("CREATED", "创建于"),
@@ -108,8 +129,16 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "job.nothing_said": ("nothing to change: no flag says anything", "没有需要修改的内容"),
     "job.copy_stopped": ("it is stopped; start it with `pyjobs job start {name}`",
                          "新任务处于停止状态，可用 `pyjobs job start {name}` 启动"),
-    "job.would_remove": ("job {id} `{name}`, {active} active runs", "任务 {id} `{name}`，正在进行的执行 {active} 个"),
-    "job.ask_remove": ("remove what is listed ({count})?", "确定删除 {count} 个任务？"),
+    "job.would_remove": ("job {id} `{name}`, {count} active [run|runs]",
+                         "任务 {id} `{name}`，正在进行的执行 {count} 个"),
+    "job.ask_remove": ("remove {count} [job|jobs]?", "确定删除 {count} 个任务？"),
+    "job.timeout": ("each run is ended after {timeout}, the default time-out; `--timeout` sets another",
+                    "默认超时 {timeout}，到时终止；可用 `--timeout` 另行设置"),
+    "job.no_timeout": ("its runs have no time-out by default; `--timeout` sets one",
+                       "默认没有超时限制；可用 `--timeout` 设置"),
+    "job.no_workdir": ("the working directory `{folder}` is not there, runs will fail until it is",
+                       "工作目录 `{folder}` 不存在，创建之前执行会失败"),
+    "job.retry_interval": ("{times}, {interval} apart", "{times}，间隔 {interval}"),
     "job.removed": ("removed `{name}`", "已删除 `{name}`"),
     "job.stopped": ("stopped `{name}`", "已停止 `{name}`"),
     "job.was_stopped": ("`{name}` was stopped already", "`{name}` 已处于停止状态"),
@@ -120,6 +149,14 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "job.all_right": ("every next fire is right", "所有下次执行时间均正确"),
     # runs
     "run.killing": ("asked run {exec_id} of `{name}` to end", "已请求终止 `{name}` 的执行 {exec_id}"),
+    "run.kill_later": ("run {exec_id} of `{name}` will be ended when a daemon runs again: nobody is there to do it now",
+                       "`{name}` 的执行 {exec_id} 将在守护进程再次运行时终止：目前没有进程可以执行终止"),
+    "run.not_queued": ("run {exec_id} of `{name}` will not be launched: {reason}",
+                       "`{name}` 的执行 {exec_id} 不会启动：{reason}"),
+    "run.no_runner": ("no runner", "无人执行"),
+    "run.goes_on": ("run {exec_id} goes on", "执行 {exec_id} 仍在继续"),
+    "run.by_hand_only": ("the daemon is not running: only runs that are started by hand will come",
+                         "守护进程未运行：只会出现手动启动的执行"),
     "run.would_kill": ("would end run {exec_id} of `{name}`", "将终止 `{name}` 的执行 {exec_id}"),
     "run.is_running": ("run {exec_id} of `{name}` is running", "`{name}` 的执行 {exec_id} 正在进行"),
     "run.ended": ("run {exec_id}: {state}, took {took}", "执行 {exec_id}：{state}，耗时 {took}"),
@@ -128,10 +165,12 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "run.not_launched": ("run {exec_id}: {state}: {reason}", "执行 {exec_id}：{state}：{reason}"),
     "run.of_job": ("of `{name}`", "`{name}` 的"),
     "run.of_all": ("of all jobs", "所有任务的"),
-    "run.would_clear": ("{count} records {whose}, older than: {before}",
-                        "{whose}执行记录 {count} 条，早于：{before}"),
-    "run.ask_clear": ("delete them ({count})?", "确定删除 {count} 条记录？"),
-    "run.cleared": ("deleted {count} records", "已删除 {count} 条记录"),
+    "run.older": ("older than {before}", "早于 {before}"),
+    "run.any_age": ("of any age", "不限时间"),
+    "run.would_clear": ("{count} [record|records] of ended runs {whose}, {age}",
+                        "{whose}已结束执行的记录 {count} 条，{age}"),
+    "run.ask_clear": ("delete {count} [record|records] and their output?", "确定删除 {count} 条记录及其输出？"),
+    "run.cleared": ("deleted {count} [record|records]", "已删除 {count} 条记录"),
     "log.took": ("took {took}", "耗时 {took}"),
     "log.late": ("late {late}", "延迟 {late}"),
     # functions
@@ -141,13 +180,16 @@ MESSAGES: dict[str, tuple[str, str]] = {
                           "目前没有函数 `{name}`，在其可用之前执行会失败；是否想写 `{near}`？"),
     "func.bad_arguments": ("a call of `{name}` would fail: {problem}", "调用 `{name}` 将会失败：{problem}"),
     "func.refused": ("`{file}` is not used: {why}", "`{file}` 未被加载：{why}"),
-    "func.loaded": ("{count} functions; the daemon is not running", "共 {count} 个函数；守护进程未运行"),
-    "func.reloaded": ("{count} functions; the daemon loads them again", "共 {count} 个函数；守护进程正在重新加载"),
+    "func.loaded": ("{count} [function|functions]; the daemon is not running", "共 {count} 个函数；守护进程未运行"),
+    "func.reloaded": ("{count} [function|functions]; the daemon loads them again",
+                      "共 {count} 个函数；守护进程正在重新加载"),
     # the whole
     "system.paused": ("paused: nothing fires until `pyjobs job resume`",
                       "已暂停：执行 `pyjobs job resume` 前不再触发任务"),
     "system.was_paused": ("it was paused already", "调度器已处于暂停状态"),
     "system.resumed": ("resumed: jobs fire again from now on", "已恢复：任务从现在起继续触发"),
+    "system.is_paused": ("paused by {by} since {since}: nothing fires until `pyjobs job resume`",
+                         "已由 {by} 于 {since} 暂停：执行 `pyjobs job resume` 前不再触发任务"),
     "system.was_not_paused": ("it was not paused", "调度器未处于暂停状态"),
     "status.paused": ("by {by} since {since}; `pyjobs job resume` lets it fire again",
                       "由 {by} 于 {since} 暂停；用 `pyjobs job resume` 恢复"),
@@ -160,9 +202,11 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "api.ready": ("API at {address}; an interrupt ends it", "API 地址 {address}，按 Ctrl-C 结束"),
     "api.stopped": ("the API has ended", "API 已停止"),
     "daemon.stopped": ("daemon stopped, it was pid {pid}", "守护进程已停止，原 pid {pid}"),
-    "daemon.left_running": ("{count} runs go on; the next daemon takes them over",
+    "daemon.stopping": ("stopping the daemon: it waits up to {drain} for work that ends by itself",
+                        "正在停止守护进程：最多等待 {drain}，让短任务自行结束"),
+    "daemon.left_running": ("{count} [run goes|runs go] on; the next daemon takes [it|them] over",
                             "{count} 个执行继续进行，将由下一个守护进程接管"),
-    "daemon.ask_stop": ("end {count} running runs (ON_STOP is kill)?",
+    "daemon.ask_stop": ("end {count} running [run|runs] (ON_STOP is kill)?",
                         "将终止 {count} 个执行（ON_STOP 为 kill），确定？"),
     "daemon.reloaded": ("the daemon loads its functions again", "守护进程正在重新加载函数"),
     "daemon.down": ("not running", "未运行"),
@@ -185,12 +229,19 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "admin.added": ("added admin `{name}`", "已添加管理员 `{name}`"),
     "admin.reset": ("`{name}` has another password; older sessions are over", "已重设 `{name}` 的密码，原有登录已失效"),
     "config.fine": ("the settings of {home} are fine", "{home} 的配置正常"),
+    "config.no_file": ("there is no `{path}`: settings come from the environment and the defaults",
+                       "没有 `{path}`：配置来自环境变量和默认值"),
+    "config.unknown": ("{variable} is no variable of pyjobs", "{variable} 不是 pyjobs 的变量"),
+    "config.unknown_near": ("{variable} is no variable of pyjobs; did you mean {near}?",
+                            "{variable} 不是 pyjobs 的变量；是否想写 {near}？"),
 }  # fmt: skip
 
 
 def message(key: str, lang: str, **values: Any) -> str:
     """The message of a key in `lang`, with its values filled in."""
     text = MESSAGES[key][lang == "zh"]
+    if "count" in values:
+        text = re.sub(_NUMBER, lambda match: match[1 if str(values["count"]) == "1" else 2], text)
     return text.format(**values) if values else text
 
 

@@ -106,6 +106,8 @@ def _table(app: App, noun: Noun[_T], items: Sequence[_T]) -> None:
     if app.terminal and not items:
         app.say("none", what=app.text(f"noun.{noun.plural}"))
         return
+    if not app.terminal and items and noun.timed:
+        app.say("zone", zone=app.view.zone.key)
     view = app.view
     header = [app.text(column.heading) for column in noun.columns]
     rows = [[one_line(column.cell(item, view)) for column in noun.columns] for item in items]

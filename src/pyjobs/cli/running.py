@@ -56,7 +56,7 @@ def run(
     """
     from pyjobs import daemon
 
-    app = app_of(ctx, output, json=json)
+    app = app_of(ctx, output, json=json, makes=False)
     app.raw = raw
     job = app.service.jobs.find(name)
     timeout_s = None if timeout is None else milliseconds("--timeout", timeout) / 1000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -13,12 +13,13 @@ from pyjobs.cli import render
 from pyjobs.cli.command import examples
 from pyjobs.cli.context import App, app_of
 from pyjobs.cli.follow import Follower, exit_code, verdict, watch
+from pyjobs.cli.job import end_run
 from pyjobs.cli.logs import write_output
 from pyjobs.cli.options import DryRun, Json, Limit, OneJob, Output, Raw, RunArg, RunArgs, Yes
 from pyjobs.cli.page import run_page
 from pyjobs.cli.times import milliseconds, past
 from pyjobs.cli.views import runs_noun
-from pyjobs.errors import Invalid
+from pyjobs.errors import Invalid, NotFound
 from pyjobs.jobs import FINAL, Run, RunState, Source
 from pyjobs.ports import RunQuery
 
@@ -58,9 +59,15 @@ def list_(
     json: Json = False,
 ) -> None:
     """List runs, newest first: what each was due for, and what became of it."""
-    app = app_of(ctx, output, json=json)
+    app = app_of(ctx, output, json=json, makes=False)
+    if app.empty and job is None and before is None:
+        render.listing(app, runs_noun(), [])
+        app.say("no_home", home=str(app.settings.home))
+        return
+    job_id, job_name = _of(app, job)
     query = RunQuery(
-        job_id=app.service.jobs.find(job).id if job is not None else None,
+        job_id=job_id,
+        job_name=job_name,
         states=frozenset(state) if state else None,
         source=source,
         since_ms=past("--since", since, app.view),
@@ -74,7 +81,7 @@ def list_(
 @examples("pyjobs runs show 3f2a", "pyjobs runs show 3f2a91c07be4d815 --json")
 def show(ctx: typer.Context, exec_id: RunArg, *, raw: Raw = False, output: Output = None, json: Json = False) -> None:
     """Show everything about a run, its output included."""
-    app = app_of(ctx, output, json=json)
+    app = app_of(ctx, output, json=json, makes=False)
     app.raw = raw
     run = app.service.runs.find(exec_id)
     render.one(app, runs_noun(output=True), run, lambda: run_page(app, run))
@@ -86,10 +93,10 @@ def show(ctx: typer.Context, exec_id: RunArg, *, raw: Raw = False, output: Outpu
 @examples("pyjobs runs follow 3f2a", "pyjobs runs follow $(pyjobs run backup --detach)")
 def follow(ctx: typer.Context, exec_id: RunArg, *, raw: Raw = False) -> None:
     """Show a run's output as it comes. Exits as `pyjobs run` does; an interrupt leaves the run alone."""
-    app = app_of(ctx)
+    app = app_of(ctx, makes=False)
     app.raw = raw
     run = app.service.runs.find(exec_id)
-    with contextlib.closing(Follower(app, run.exec_id)) as follower:
+    with contextlib.closing(Follower(app, run.exec_id)) as follower, _left(app, [run]):
         ended = watch(app, run.exec_id, follower)
     verdict(app, ended)
     app.leave(exit_code(ended)[0])
@@ -100,13 +107,14 @@ def wait(
     ctx: typer.Context, exec_ids: RunArgs, *, timeout: Timeout = None, output: Output = None, json: Json = False
 ) -> None:
     """Wait until runs have ended. One: exits as `pyjobs run` does. Several: 1 unless all succeeded."""
-    app = app_of(ctx, output, json=json)
+    app = app_of(ctx, output, json=json, makes=False)
     runs = _find(app, exec_ids)
     deadline = None if timeout is None else app.clock.monotonic() + milliseconds("--timeout", timeout) / 1000
-    ended = [
-        watch(app, run.exec_id, None, None if deadline is None else max(0.0, deadline - app.clock.monotonic()))
-        for run in runs
-    ]
+    with _left(app, runs):
+        ended = [
+            watch(app, run.exec_id, None, None if deadline is None else max(0.0, deadline - app.clock.monotonic()))
+            for run in runs
+        ]
     if app.format == "table":
         for run in ended:
             verdict(app, run)
@@ -125,11 +133,10 @@ def kill(
     timeout: Timeout = None,
 ) -> None:
     """End runs that are active now: politely, after the job's grace by force."""
-    app = app_of(ctx)
+    app = app_of(ctx, makes=False)
     runs = _find(app, exec_ids)
     for run in runs:
-        app.service.runs.kill(run.exec_id, app.by())
-        app.say("run.killing", exec_id=run.exec_id, name=run.job_name)
+        end_run(app, run)
     for run in runs if wait else []:
         verdict(
             app, watch(app, run.exec_id, None, None if timeout is None else milliseconds("--timeout", timeout) / 1000)
@@ -150,9 +157,9 @@ def clear(
     dry_run: DryRun = False,
 ) -> None:
     """Delete records of runs that have ended. What is active stays."""
-    app = app_of(ctx)
+    app = app_of(ctx, makes=False)
     if (before is None) is not everything:
-        raise Invalid("--before", "say how old, or --all, not both", "请指定时间或 --all（二选一）",
+        raise Invalid("--before", "say how old, or `--all`, not both", "请指定时间或 `--all`（二选一）",
                       hint="for example `pyjobs runs clear --before 90d`")  # fmt: skip
     before_ms = past("--before", before, app.view)
     found = app.service.jobs.find(job) if job is not None else None
@@ -161,12 +168,37 @@ def clear(
     count = len(app.service.runs.list(query))
     shown = f"{_COUNTED}+" if count > _COUNTED else str(count)
     whose = app.text("run.of_job", name=found.name) if found else app.text("run.of_all")
-    app.say("run.would_clear", count=shown, whose=whose, before=app.view.full(before_ms) or "-")
+    age = app.text("run.any_age") if before_ms is None else app.text("run.older", before=app.view.full(before_ms))
+    app.say("run.would_clear", count=shown, whose=whose, age=age)
     if dry_run or not count:
         return
     app.confirm(app.text("run.ask_clear", count=shown), yes=yes)
     app.say("run.cleared", count=app.service.runs.clear(job_id, before_ms))
     sys.stdout.flush()
+
+
+def _of(app: App, job: str | None) -> tuple[int | None, str | None]:
+    """(id, name) to ask for the runs of a job by: the name where only its runs are left. Raises NotFound."""
+    if job is None:
+        return None, None
+    try:
+        return app.service.jobs.find(job).id, None
+    except NotFound:
+        if app.empty or not app.service.runs.list(RunQuery(job_name=job, limit=1)):
+            raise
+        return None, job
+
+
+@contextlib.contextmanager
+def _left(app: App, runs: Sequence[Run]) -> Iterator[None]:
+    """Say on an interrupt that the runs go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        for run in runs:
+            if app.service.runs.get(run.exec_id).state not in FINAL:
+                app.say("run.goes_on", exec_id=run.exec_id)
+        raise
 
 
 def _find(app: App, exec_ids: Sequence[str]) -> list[Run]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from pyjobs import commandtext
 from pyjobs.cli.flags import JobFlags
 from pyjobs.cli.times import instant, milliseconds, seconds
-from pyjobs.errors import Invalid
+from pyjobs.errors import BadCommandText, Invalid, PyjobsError
 from pyjobs.jobs import AllowMode, Job
 from pyjobs.service.jobs import JobFields
 
-__all__ = ["fields_of"]
+__all__ = ["fields_of", "named_as_typed"]
 
 #: flag -> tag, by mode.
 _TAGS = {
@@ -22,7 +24,35 @@ _TAGS = {
     "command": {"command": "command", "workdir": "workdir", "env": "env"},
     "func": {"func": "name", "arg": "arg"},
 }  # fmt: skip
+_WHEN = ("cron", "every", "at", "manual")
+_WHAT = ("command", "http", "func", "raw")
+_SAY_WHAT = ("what the job does: `--command`, `--http` or `--func`", "任务要做什么：`--command`、`--http` 或 `--func`")
+_SAY_WHEN = ("when it runs: `--cron`, `--every`, `--at`, or `--manual` for only by hand",
+             "何时执行：`--cron`、`--every`、`--at`，仅手动执行则用 `--manual`")  # fmt: skip
+#: tag or field of the service -> the flag that says it.
+_BY_TAG = {tag: f"--{flag}" for tags in _TAGS.values() for flag, tag in tags.items()} | {
+    "timeout": "--timeout",
+    "times": "--retries",
+    "interval": "--retry-interval",
+}
+_BY_FIELD = {
+    "cron_expr": "--cron",
+    "interval_seconds": "--every",
+    "at": "--at",
+    "max_run_count": "--max-runs",
+} | {name: f"--{name.replace('_', '-')}" for name in (
+    "desc", "timezone", "dst_gap", "dst_fold", "allow_mode", "misfire", "catchup_window", "timeout", "grace"
+)}  # fmt: skip
 _PAIRS = {"header": ":", "env": "="}
+
+
+class _Misspoken(Invalid):
+    """Flags that do not make a job together."""
+
+    def __init__(self, en: str, zh: str, *, hint: str = "", hint_zh: str = "") -> None:
+        """Name no field: it is about several."""
+        PyjobsError.__init__(self, en, zh, hint=hint, hint_zh=hint_zh)
+        self.field = ""
 
 
 def fields_of(flags: JobFlags, zone: ZoneInfo, old: Job | None = None) -> JobFields:
@@ -37,13 +67,15 @@ def fields_of(flags: JobFlags, zone: ZoneInfo, old: Job | None = None) -> JobFie
     Raises:
         Invalid: a flag is wrong by itself, or does not fit the others.
     """
-    mode, command = _command(flags, old)
+    _complete(flags, old)
+    with named_as_typed(flags):
+        mode, command = _command(flags, old)
     own_zone = _zone(flags, old)
     return JobFields(
         mode=mode,
         command=command,
         desc=flags.desc,
-        trigger_type="manual" if flags.manual and _one_trigger(flags) else None,
+        trigger_type="manual" if flags.manual else None,
         cron_expr=flags.cron,
         interval_s=None if flags.every is None else _interval(flags.every),
         at_ms=None if flags.at is None else instant("--at", flags.at, own_zone or zone),
@@ -68,11 +100,57 @@ def _zone(flags: JobFlags, old: Job | None) -> ZoneInfo | None:
                       hint="write an IANA name such as `Europe/Berlin`") from exc  # fmt: skip
 
 
-def _one_trigger(flags: JobFlags) -> bool:
-    given = [f"--{name}" for name in ("cron", "every", "at") if getattr(flags, name) is not None]
-    if given:
-        raise Invalid("--manual", f"does not go with {', '.join(given)}", f"不能与 {'、'.join(given)} 同时使用")
-    return True
+def _complete(flags: JobFlags, old: Job | None) -> None:
+    """Raise when there is no flag, or more than one, that says when, or that says what."""
+    when = [name for name in _WHEN if getattr(flags, name) not in (None, False)]
+    what = [name for name in _WHAT if getattr(flags, name) is not None]
+    for given, names in ((when, _WHEN), (what, _WHAT)):
+        if len(given) > 1:
+            both, both_zh = (sign.join(f"`--{name}`" for name in given) for sign in (" and ", " 和 "))
+            raise _Misspoken(
+                f"give only one of {_flags(names)}, not {both}",
+                f"{_flags(names, '、')} 只能使用其中之一，而不是 {both_zh}",
+            )
+    if old is not None:
+        return
+    missing = [] if what or flags.mode is not None else [_SAY_WHAT]
+    missing += [] if when else [_SAY_WHEN]
+    if missing:
+        english, chinese = zip(*missing, strict=True)
+        raise _Misspoken(
+            f"say {'; and '.join(english)}", f"请说明{'，以及'.join(chinese)}",
+            hint="for example `pyjobs job add NAME --every 1h --command 'echo hello'`",
+            hint_zh="例如 `pyjobs job add NAME --every 1h --command 'echo hello'`",
+        )  # fmt: skip
+
+
+def _flags(names: tuple[str, ...], separator: str = ", ") -> str:
+    return separator.join(f"`--{name}`" for name in names)
+
+
+@contextlib.contextmanager
+def named_as_typed(flags: JobFlags) -> Iterator[None]:
+    """Errors about fields and tags become errors about the flags that they were given by."""
+    try:
+        yield
+    except BadCommandText as exc:
+        if flags.raw is None and exc.field in _BY_TAG:
+            exc.rename(_BY_TAG[exc.field])
+        elif flags.raw is not None and not exc.field.startswith("-"):
+            exc.rename("--raw" if exc.field == "command" else f"【{exc.field}】")
+        raise
+    except Invalid as exc:
+        if exc.field in _BY_FIELD:
+            exc.rename(_BY_FIELD[exc.field])
+        raise
+
+
+def _canonical(mode: str) -> str:
+    try:
+        return commandtext.canonical_mode(mode)
+    except BadCommandText as exc:
+        exc.rename("--mode")
+        raise
 
 
 def _interval(text: str) -> int:
@@ -111,28 +189,23 @@ def _command(flags: JobFlags, old: Job | None) -> tuple[str | None, str | None]:
 
 
 def _mode(flags: JobFlags, old: Job | None) -> str | None:
-    given = [name for name in ("http", "command", "func", "raw") if getattr(flags, name) is not None]
-    if len(given) > 1:
-        names = ", ".join(f"--{name}" for name in given)
-        raise Invalid("command", f"only one of them is possible: {names}", f"只能使用其中之一：{names}")
+    given = [name for name in _WHAT if getattr(flags, name) is not None]
     if given and given[0] != "raw":
-        if flags.mode is not None and commandtext.canonical_mode(flags.mode) != given[0]:
+        if flags.mode is not None and _canonical(flags.mode) != given[0]:
             raise Invalid(
-                "--mode", f"`{flags.mode}` does not go with --{given[0]}", f"`{flags.mode}` 与 --{given[0]} 不符"
+                "--mode", f"`{flags.mode}` does not go with `--{given[0]}`", f"`{flags.mode}` 与 `--{given[0]}` 不符"
             )
         return given[0]
     if flags.mode is not None:
         if not given:
-            raise Invalid("--mode", "goes with --raw only", "只能与 --raw 一起使用")
-        return commandtext.canonical_mode(flags.mode)
+            raise Invalid("--mode", "goes with `--raw` only", "只能与 `--raw` 一起使用")
+        return _canonical(flags.mode)
     if old is not None:
         return old.mode
-    if given:
-        raise Invalid("--mode", "is missing: --raw does not say which mode its text is for", "不能为空",
-                      hint="add `--mode command`, `--mode http` or `--mode func`")  # fmt: skip
-    raise Invalid("command", "is missing: say what the job does", "不能为空：请说明任务要做什么",
-                  hint="give `--command`, `--http` or `--func`",
-                  hint_zh="请用 `--command`、`--http` 或 `--func`")  # fmt: skip
+    raise Invalid("--mode", "is missing: `--raw` does not say which mode its text is for",
+                  "不能为空：`--raw` 没有说明其文本的模式",
+                  hint="add `--mode command`, `--mode http` or `--mode func`",
+                  hint_zh="请加上 `--mode command`、`--mode http` 或 `--mode func`")  # fmt: skip
 
 
 def _tags(flags: JobFlags, mode: str) -> dict[str, Any]:
@@ -186,6 +259,6 @@ def _put_together(mode: str, text: str, tags: dict[str, Any], old: Job | None) -
         spec = kind(**tags)
     written = commandtext.render(spec)
     if commandtext.parse(mode, written) != spec:
-        raise Invalid("command", "holds what a command text cannot say, such as `|||` inside a value",
+        raise Invalid(f"--{mode}", "holds what a command text cannot say, such as `|||` inside a value",
                       "含有命令文本无法表示的内容，例如值中的 `|||`")  # fmt: skip
     return written

@@ -16,11 +16,13 @@ from pyjobs.cli.daemon import status_document, status_lines
 from pyjobs.cli.messages import word
 from pyjobs.cli.options import Json, Output
 from pyjobs.cli.page import run_lines
+from pyjobs.cli.presence import left_alone
 from pyjobs.cli.text import one_line, paint
 from pyjobs.cli.views import JobRow, run_document, state_of
 from pyjobs.errors import Exit
 from pyjobs.jobs import Job, Run, RunState
 from pyjobs.ports import JobQuery, RunQuery
+from pyjobs.service.system import Paused
 
 __all__ = ["status"]
 
@@ -31,11 +33,11 @@ _FAILED = frozenset({RunState.FAILED, RunState.TIMEOUT, RunState.KILLED, RunStat
 @examples("pyjobs status", "pyjobs status --json")
 def status(ctx: typer.Context, *, output: Output = None, json: Json = False) -> None:
     """Show how everything is doing: the daemon, jobs, what runs, what comes next, what failed last."""
-    app = app_of(ctx, output, json=json)
+    app = app_of(ctx, output, json=json, makes=False)
     found = daemon.status(app.settings)
-    jobs = app.service.jobs.list(JobQuery())
-    active = app.service.runs.active()
-    failed = app.service.runs.list(RunQuery(states=_FAILED, limit=_SHOWN))
+    jobs: Sequence[Job] = [] if app.empty else app.service.jobs.list(JobQuery())
+    active: Sequence[Run] = [] if app.empty else app.service.runs.active()
+    failed: Sequence[Run] = [] if app.empty else app.service.runs.list(RunQuery(states=_FAILED, limit=_SHOWN))
     if app.format == "table":
         app.write(_page(app, found, jobs, active, failed))
     else:
@@ -47,9 +49,9 @@ def _page(
     app: App, found: daemon.DaemonStatus | None, jobs: Sequence[Job], active: Sequence[Run], failed: Sequence[Run]
 ) -> list[str]:
     view, counts = app.view, _counts(jobs, active)
-    paused = app.service.system.paused()
+    paused = _paused(app)
     upcoming = [
-        f"{view.full(job.next_fire_ms)}  {view.relative(job.next_fire_ms)}  {one_line(job.name)}"
+        f"{view.full(job.next_fire_ms)}  {view.due(job.next_fire_ms)}  {one_line(job.name)}"
         for job in _upcoming(jobs)
         if job.next_fire_ms is not None
     ]
@@ -71,7 +73,11 @@ def _page(
     lines = render.pairs(app, rows)
     if found is None and jobs:
         lines.append(paint(app.text("status.nothing_fires"), "yellow", on=app.colored(sys.stdout)))
-    return lines
+    return [*lines, app.text("no_home", home=str(app.settings.home))] if app.empty else lines
+
+
+def _paused(app: App) -> Paused | None:
+    return None if app.empty else app.service.system.paused()
 
 
 def _headed(key: str, lines: list[str]) -> list[tuple[str, str]]:
@@ -99,12 +105,14 @@ def _upcoming(jobs: Sequence[Job]) -> list[Job]:
 def _document(
     app: App, found: daemon.DaemonStatus | None, jobs: Sequence[Job], active: Sequence[Run], failed: Sequence[Run]
 ) -> dict[str, Any]:
-    paused, view = app.service.system.paused(), app.view
+    paused, view = _paused(app), app.view
     return {
         "daemon": status_document(app, found),
         "paused": None if paused is None else {"by": paused.by, "since": view.iso(paused.since_ms)},
         "jobs": _counts(jobs, active),
-        "active": [run_document(run, view, output=False) for run in active],
+        "active": [
+            run_document(run, view, output=False) | {"no_runner": left_alone(app.settings, run)} for run in active
+        ],
         "upcoming": [{"name": job.name, "next_fire": view.iso(job.next_fire_ms)} for job in _upcoming(jobs)],
         "failures": [run_document(run, view, output=False) for run in failed],
         "home": str(app.settings.home),

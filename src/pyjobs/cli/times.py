@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from pyjobs.cli.messages import word
@@ -14,6 +14,8 @@ __all__ = ["View", "instant", "milliseconds", "past", "seconds", "span"]
 
 #: What came due so long ago is being launched; what is older, nobody launches.
 _JUST_MS = 5000
+#: (seconds, what one is called)
+_DISTANCES = ((86400, "day", "天"), (3600, "hour", "小时"), (60, "minute", "分钟"), (1, "second", "秒"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +54,26 @@ class View:
         return word("now" if ms > self.now_ms - _JUST_MS else "overdue", self.lang)
 
     def relative(self, ms: int) -> str:
-        """`in 4 minutes`, `2 hours ago`, in the language of this view."""
-        import humanize
-
+        """`in 4 minutes`, `30 hours ago`, in the language of this view: rounded, in a unit that leaves two at least."""
         ahead = ms - self.now_ms
+        seconds = round(abs(ahead) / 1000)
+        size, english, chinese = next(unit for unit in _DISTANCES if seconds >= 2 * unit[0] or unit[0] == 1)
+        number = (seconds + size // 2) // size
         if self.lang == "zh":
-            humanize.activate("zh_CN")
-        try:
-            distance = humanize.naturaldelta(timedelta(milliseconds=abs(ahead)))
-        finally:
-            humanize.deactivate()
-        if self.lang == "zh":
-            # humanize calls minutes `分`, which is a point of the clock rather than a duration.
-            distance = f"{distance}钟" if distance.endswith("分") else distance
-            return f"{distance}后" if ahead >= 0 else f"{distance}前"
+            return f"{number} {chinese}{'后' if ahead >= 0 else '前'}"
+        distance = f"{number} {english}{'' if number == 1 else 's'}"
         return f"in {distance}" if ahead >= 0 else f"{distance} ago"
+
+    def due(self, ms: int) -> str:
+        """As `relative`; of what should have come already `now` or `overdue`."""
+        return self.relative(ms) if ms > self.now_ms else self.left(ms)
+
+    def at(self, zone: str) -> View:
+        """The same in another zone, where there is one of this name."""
+        try:
+            return replace(self, zone=ZoneInfo(zone)) if zone else self
+        except (ValueError, KeyError, OSError):
+            return self
 
     def _local(self, ms: int) -> datetime:
         return from_ms(ms).astimezone(self.zone)

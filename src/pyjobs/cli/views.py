@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-from pyjobs.cli.messages import word
+from pyjobs.cli.messages import message, word
+from pyjobs.cli.reasons import short
 from pyjobs.cli.render import Column, Noun
 from pyjobs.cli.times import View, span
-from pyjobs.jobs import AllowMode, Job, JobState, Run, RunState, TriggerType
+from pyjobs.jobs import Job, JobState, Run, RunState, Source, TriggerType
 
-__all__ = ["SHORT", "JobRow", "jobs_noun", "run_document", "run_style", "runs_noun", "schedule", "state_of"]
+__all__ = [
+    "SHORT",
+    "JobRow",
+    "jobs_noun",
+    "run_document",
+    "run_style",
+    "runs_noun",
+    "state_of",
+    "when",
+    "zoned_schedule",
+]
 
 #: How much of an exec id a table on a terminal shows: enough to type, since a unique beginning will do.
 SHORT = 8
@@ -28,14 +39,15 @@ _STYLES = {
 
 
 class JobRow:
-    """A job, and whether a run of it is running now."""
+    """A job, whether a run of it is running now, and whether nobody is there to see how that ends."""
 
-    __slots__ = ("job", "running")
+    __slots__ = ("alone", "job", "running")
 
-    def __init__(self, job: Job, *, running: bool) -> None:
-        """Take both."""
+    def __init__(self, job: Job, *, running: bool, alone: bool = False) -> None:
+        """Take all three."""
         self.job = job
         self.running = running
+        self.alone = alone
 
     @property
     def result(self) -> str:
@@ -57,10 +69,24 @@ def schedule(job: Job, view: View) -> str:
     if job.trigger_type is TriggerType.CRON:
         return job.cron_expr
     if job.trigger_type is TriggerType.INTERVAL:
-        return f"{'每' if view.lang == 'zh' else 'every '}{_period(job.interval_s)}"
+        return f"{'每 ' if view.lang == 'zh' else 'every '}{_period(job.interval_s, view.lang)}"
     if job.trigger_type is TriggerType.ONCE:
         return f"{'于' if view.lang == 'zh' else 'at'} {view.full(job.at_ms)}"
     return word("manual", view.lang)
+
+
+def zoned_schedule(job: Job, view: View) -> str:
+    """As `schedule`; a job whose own zone is not the one that times are shown in names it."""
+    if job.timezone in ("", view.zone.key) or job.trigger_type not in (TriggerType.CRON, TriggerType.ONCE):
+        return schedule(job, view)
+    return f"{schedule(job, view.at(job.timezone))} ({job.timezone})"
+
+
+def when(run: Run) -> int | None:
+    """The instant that a run is shown at: when it was due; of one made up for or missed, when that was noticed."""
+    if run.state is RunState.MISSED or run.source is Source.CATCHUP:
+        return run.claimed_ms
+    return run.scheduled_ms or run.claimed_ms
 
 
 def run_style(run: Run) -> str:
@@ -68,9 +94,11 @@ def run_style(run: Run) -> str:
     return _STYLES[run.state.value]
 
 
-def _period(seconds: int) -> str:
-    parts = [(seconds // 86400, "d"), (seconds // 3600 % 24, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s")]
-    return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+def _period(seconds: int, lang: str) -> str:
+    numbers = (seconds // 86400, seconds // 3600 % 24, seconds // 60 % 60, seconds % 60)
+    if lang == "zh":
+        return " ".join(f"{n} {unit}" for n, unit in zip(numbers, ("天", "小时", "分钟", "秒"), strict=True) if n)
+    return "".join(f"{n}{unit}" for n, unit in zip(numbers, "dhms", strict=True) if n) or "0s"
 
 
 def _next(row: JobRow, view: View) -> str:
@@ -81,6 +109,11 @@ def _next(row: JobRow, view: View) -> str:
 
 def _left(row: JobRow, view: View) -> str:
     return "" if row.job.state is JobState.STOPPED else view.left(row.job.next_fire_ms)
+
+
+def _result(row: JobRow, view: View) -> str:
+    shown = word(row.result, view.lang)
+    return f"{shown} ({message('run.no_runner', view.lang)})" if row.alone else shown
 
 
 def _job_document(row: JobRow, view: View) -> dict[str, Any]:
@@ -128,13 +161,13 @@ def jobs_noun() -> Noun[JobRow]:
             Column("col.id", lambda row, _: str(row.job.id), right=True),
             Column("col.name", lambda row, _: row.job.name, style="bold", fold=True),
             Column("col.mode", lambda row, _: row.job.mode),
-            Column("col.schedule", lambda row, view: schedule(row.job, view), fold=True),
+            Column("col.schedule", lambda row, view: zoned_schedule(row.job, view), fold=True),
             Column("col.next", _next, style=lambda row: "dim" if row.job.state is JobState.STOPPED else ""),
             Column("col.left", _left, right=True),
             Column("col.last", lambda row, view: view.when(row.job.last_run_ms)),
             Column(
                 "col.result",
-                lambda row, view: word(row.result, view.lang),
+                _result,
                 style=lambda row: _STYLES.get(row.result, ""),
             ),
             Column("col.took", lambda row, _: span(row.job.last_duration_ms), right=True),
@@ -182,19 +215,10 @@ def runs_noun(*, output: bool = False) -> Noun[Run]:
             Column("col.exec", lambda run, view: run.exec_id[:SHORT] if view.terminal else run.exec_id, style="dim"),
             Column("col.job", lambda run, _: run.job_name, style="bold", fold=True),
             Column("col.source", lambda run, view: word(run.source.value, view.lang)),
-            Column("col.when", lambda run, view: view.when(run.scheduled_ms or run.claimed_ms)),
+            Column("col.when", lambda run, view: view.when(when(run))),
             Column("col.state", lambda run, view: word(run.state.value, view.lang), style=run_style),
             Column("col.took", lambda run, _: span(run.duration_ms), right=True),
             Column("col.late", lambda run, _: span(run.lateness_ms), right=True),
-            Column("col.reason", lambda run, _: _reason(run), cut=True),
+            Column("col.reason", short, cut=True),
         ),
     )
-
-
-def _reason(run: Run) -> str:
-    return f"{run.error} ({run.fires}×)" if run.fires > 1 else run.error
-
-
-def allow_mode_word(mode: AllowMode, lang: str) -> str:
-    """`serial`, and so on."""
-    return word(mode.name.lower(), lang)

@@ -606,6 +606,9 @@ def _run_filter(query: RunQuery) -> tuple[str, list[Any]]:
     if query.job_id is not None:
         where.append("job_id = ?")
         values.append(query.job_id)
+    if query.job_name is not None:
+        where.append("job_name = ?")
+        values.append(query.job_name)
     if query.states is not None:
         where.append(f"state IN ({_marks(query.states)})")
         values += sorted(s.value for s in query.states)

@@ -1,0 +1,195 @@
+"""
+The Chinese of what is written in English where it belongs: helps of flags, meanings of settings, built-in functions.
+
+A table that only a call in Chinese imports. What is missing in it is shown in English.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["FUNCTIONS", "HELPS", "SETTINGS", "help_in_chinese"]
+
+#: The parser's own words on a help page.
+_HEADINGS = {"Usage: ": "用法：", "Arguments": "参数", "Options": "选项", "Commands": "命令", "Examples": "示例"}
+
+#: The English help of a flag or an argument -> the same in Chinese.
+HELPS = {
+    **_HEADINGS,
+    "Show this message and exit.": "显示此帮助并退出。",
+    "The home to work on. (env: PYJOBS_HOME)": "要使用的主目录。（环境变量：PYJOBS_HOME）",
+    "Language of messages. (env: PYJOBS_LANG, LC_ALL, LANG)": "消息语言。（环境变量：PYJOBS_LANG、LC_ALL、LANG）",
+    "When to use colour. (env: NO_COLOR)": "何时使用颜色。（环境变量：NO_COLOR）",
+    "Say nothing but warnings and errors.": "只输出警告和错误。",
+    "Say what caused an error.": "显示错误的起因。",
+    "Print the version.": "显示版本号。",
+    # any command
+    "table, json, jsonl, csv, yaml or name.": "table、json、jsonl、csv、yaml 或 name。",
+    "The same as `-o json`.": "等同于 `-o json`。",
+    "Only show what would be done.": "只显示将要做什么。",
+    "Do not ask.": "不询问。",
+    "Wait no longer, then exit with 7.": "最多等待这么久，超过则以 7 退出。",
+    "Show control characters on a terminal as they are.": "在终端上原样输出控制字符。",
+    "A job: its name, id, or a unique beginning.": "任务：名称、id 或唯一的开头。",
+    "Jobs: names, ids, or unique beginnings.": "任务：名称、id 或唯一的开头，可写多个。",
+    "A run: its exec id, or a unique beginning.": "执行：执行编号或唯一的开头。",
+    "Runs: exec ids, or unique beginnings.": "执行：执行编号或唯一的开头，可写多个。",
+    "How many at most.": "最多多少条。",
+    "How many instants.": "显示多少个时间。",
+    # what a job is
+    "The name of the new job.": "新任务的名称。",
+    "Its new name.": "新的名称。",
+    "When: a cron expression of 5 or 6 fields, or `@daily` …": "时间：5 或 6 个字段的 cron 表达式，或 `@daily` 等。",
+    "When: every so often, such as `1h30m`.": "时间：固定间隔，如 `1h30m`。",
+    "When: once, such as `2026-12-24 18:00`.": "时间：单次，如 `2026-12-24 18:00`。",
+    "When: only by hand.": "时间：仅手动执行。",
+    "What: an HTTP request to this address.": "内容：向该地址发送 HTTP 请求。",
+    "What: a shell text.": "内容：Shell 命令。",
+    "What: a function, see `pyjobs funcs list`.": "内容：函数，参见 `pyjobs funcs list`。",
+    "What: the whole command text, tags and all; needs --mode.": "内容：完整的命令文本（含标签），需同时给出 --mode。",
+    "Mode of a --raw text: http, command or func.": "--raw 文本的模式：http、command 或 func。",
+    "http: the method.  [default: GET]": "http：请求方法。  [默认：GET]",
+    "http: a header; may be repeated.": "http：请求头，可多次使用。",
+    "http: the body.": "http：请求体。",
+    "http: cookies, `a=1; b=2`.": "http：Cookie，如 `a=1; b=2`。",
+    "http: http://, https://, socks5:// or socks5h://.": "http：代理，http://、https://、socks5:// 或 socks5h://。",
+    "http: text that the answer must hold.": "http：响应中必须包含的文本。",
+    "command: the folder it runs in.": "command：工作目录。",
+    "command: a variable; may be repeated.": "command：环境变量，可多次使用。",
+    "func: the arguments, split at commas.": "func：参数，以逗号分隔。",
+    "Time-out of one attempt; 0: none.  [default: JOB_TIMEOUT, 5m]":
+        "单次尝试的超时，0 表示不限。  [默认：JOB_TIMEOUT，5m]",
+    "Attempts after one that failed.": "失败后重试的次数。",
+    "Pause between attempts.": "重试间隔。",
+    "When one still runs: parallel (0), serial (1) or immediate (2).":
+        "上一次仍在执行时：parallel（0，并行）、serial（1，串行）或 immediate（2，立即）。",
+    "What becomes of missed fires.": "如何处理错过的触发。",
+    "How old a missed fire may be to run.": "错过多久以内的触发仍可补执行。",
+    "Stop after so many runs; 0: never.": "执行这么多次后停止，0 表示不限。",
+    "Its zone, such as `Europe/Berlin`.": "时区，如 `Europe/Berlin`。",
+    "A time that the clock jumps over.": "时钟跳过的时间如何处理。",
+    "A time that comes twice.": "出现两次的时间如何处理。",
+    "Between the polite and the hard kill.": "从请求结束到强制终止的宽限。",
+    "What it is for.": "用途说明。",
+    "Do not fire it until it is started.": "添加后保持停止，启动之前不触发。",
+    # jobs
+    "Only names that hold this.": "只列出名称包含该文本的任务。",
+    "Only these.": "只列出该状态。",
+    "Only http, command or func.": "只列出该模式：http、command 或 func。",
+    "Show the command text as it is stored, tags and secrets and all.": "原样显示保存的命令文本，包括标签和机密。",
+    "End what runs, too; else it goes on.": "同时终止正在进行的执行，否则让其继续。",
+    "Count its runs from zero again.": "执行次数从零重新计算。",
+    "Print the exec id and do not wait; needs the daemon.": "输出执行编号后立即返回，需要守护进程。",
+    "Start it whatever its --allow-mode says.": "忽略 --allow-mode，直接启动。",
+    "Wait no longer, then exit with 7. The run goes on; with no daemon it is ended.":
+        "最多等待这么久，超过则以 7 退出；执行仍继续，没有守护进程时则被终止。",
+    # runs
+    "Of how many runs, the newest ones.": "最近多少次执行。",
+    "Go on with what comes, until interrupted.": "持续输出，直到被中断。",
+    "All that was kept, not head and tail only.": "保留的全部输出，而不只是开头和结尾。",
+    "Rows of what never ran, too: missed and skipped fires.": "包括从未执行的记录：错过和跳过的触发。",
+    "Only runs of this job.": "只看该任务的执行。",
+    "Only in this state; may be repeated.": "只看该状态，可多次使用。",
+    "Only what this made.": "只看该来源。",
+    "Only from then on: `24h`, `2026-11-01`.": "只看此后：`24h`、`2026-11-01`。",
+    "Only before then.": "只看此前。",
+    "The next page: older than this run.": "下一页：早于该执行。",
+    "Return when they have ended.": "等其结束后返回。",
+    "What is older: `90d`, `2026-11-01`.": "早于：`90d`、`2026-11-01`。",
+    "Of any age.": "不限时间。",
+    # functions, cron, settings, the daemon
+    "Its name.": "名称。",
+    "Its arguments, split at commas.": "参数，以逗号分隔。",
+    "End it after this; 0: never.": "超过后终止，0 表示不限。",
+    "5 or 6 fields in quotes, or `@daily`, `@every 1h30m` …":
+        "用引号括起的 5 或 6 个字段，或 `@daily`、`@every 1h30m` 等。",
+    "From then on, not from now.": "从该时间起，而不是从现在起。",
+    "Do not wait for short work.": "不等待短任务结束。",
+    "How many of the last lines.": "显示最后多少行。",
+    "Say where each value came from.": "显示每个值的来源。",
+    "Your shell: bash, zsh, fish or powershell.": "你的 Shell：bash、zsh、fish 或 powershell。",
+    "In the background.": "后台运行。",
+    "Taken and not needed: it is always supervised.": "接受但无需使用：始终受监护。",
+    "Leave the REST API out.": "不启动 REST API。",
+    # the API
+    "An address or a network, such as `10.0.0.0/8`.": "IP 地址或网段，如 `10.0.0.0/8`。",
+    "Even if the API answers this machine no more.": "即使 API 将不再响应本机。",
+    "What it is for, or who has it.": "用途或持有者。",
+    "Names of tokens.": "令牌的名称。",
+    "The name that they log in with.": "登录名。",
+    "read, run, edit or admin (all); may be repeated.": "read、run、edit 或 admin（全部），可多次使用。",
+    "Read the password from stdin.": "从标准输入读取密码。",
+    "Give one that is there another password.": "为已有的管理员重设密码。",
+}  # fmt: skip
+
+#: The name of a setting -> its meaning.
+SETTINGS = {
+    "database_url": "数据库的位置",
+    "host": "API 监听的地址",
+    "port": "API 监听的端口，0 表示任意空闲端口",
+    "api_workers": "响应 API 的进程数",
+    "api_header_timeout": "客户端发送请求头或保持空闲的最长时间",
+    "api_body_timeout": "客户端发送请求体的最长时间",
+    "ssl_certfile": "API 的证书（PEM，含证书链），为空则使用 HTTP",
+    "ssl_keyfile": "证书的私钥",
+    "timezone": "未指定时区的任务和所显示时间的时区（IANA 名称），为空则用系统时区",
+    "lang": "消息语言，en 或 zh，为空则取自 LANG",
+    "max_concurrent_jobs": "同时执行的数量，超出的会排队并可见",
+    "job_timeout": "任务未指定时单次尝试的超时，0 表示不限",
+    "run_output_bytes": "每个输出流在记录中保留的开头和结尾的大小",
+    "spool_max_bytes": "单个输出流文件的最大大小",
+    "http_response_max_bytes": "HTTP 执行记录的响应体大小",
+    "http_deny_networks": "HTTP 任务不得访问的网段（pyjobs 自身的 API 始终拒绝）",
+    "drain": "停止时等待短任务结束的时间",
+    "on_stop": "停止时如何处理仍在进行的执行：leave（保留）或 kill（终止）",
+    "functions_dir": "自定义函数所在的目录",
+    "files_dir": "内置函数 File 唯一可以访问的目录",
+    "import_timeout": "加载单个自定义函数文件的最长时间",
+    "log_level": "DEBUG、INFO、WARNING 或 ERROR",
+    "log_file": "系统日志",
+    "smtp_host": "内置函数 Email 的邮件服务器",
+    "smtp_port": "邮件服务器的端口",
+    "smtp_user": "邮件服务器的用户，为空则不登录",
+    "smtp_password": "邮件服务器的密码",
+    "smtp_from": "发件人",
+    "smtp_tls": "starttls、ssl 或 none",
+    "sms_webhook": "内置函数 SMS 提交到的地址",
+    "ip_whitelist": "API 允许的地址和网段，与保存的条目合并",
+    "ip_blacklist": "API 拒绝的地址和网段，与保存的条目合并",
+    "trusted_proxies": "信任其 X-Forwarded-For 的代理，为空则都不信任",
+    "allowed_hosts": "除 localhost 和 IP 地址外，访问 API 可用的主机名",
+    "cors_origins": "可以调用 API 的网页来源，如 `https://ops.example.com`",
+    "api_token": "可使用全部 API 的令牌，为空则使用保存的令牌或不要求令牌",
+    "api_secret_key": "用于签名管理员会话，为空则自动生成密钥文件",
+    "docs": "on：在 /docs 提供 API 文档；off：不提供",
+    "rate_limit": "单个客户端每分钟的请求数（按 API 进程计），0 表示不限",
+    "databases": "内置函数 Database 可用的命名连接",
+}
+
+#: The name of a built-in function -> what it does.
+FUNCTIONS = {
+    "Backup": "备份数据库到 `backups`；keep_days 删除更早的备份（0 表示全部保留）。",
+    "Cleanup": "删除旧文件：主目录下的目录、天数、文件名模式；dry_run=true 只列出。",
+    "Database": "执行 SQL：query 或 execute；配置 `databases` 中的名称；一条语句；占位符的值。",
+    "Dayin": "打印参数，作为示例。",
+    "Echo": "重复输出参数。",
+    "Email": "发送邮件：收件人（多个以 `;` 分隔）、主题、正文。",
+    "File": "操作 FILES_DIR 中的文件：read、write、delete 或 list；路径；内容。",
+    "Hello": "打招呼。",
+    "Math": "计算：运算符（+ - * /）、数、数。",
+    "Monitor": "监测 cpu、disk、memory、load 或 process：对象、阈值；target（目录或名称）；least（下限）。",
+    "Report": "汇总一段时间的执行、失败和最慢的任务，如 `7d`、`12h`、daily、weekly 或 monthly。",
+    "SMS": "通过 SMS_WEBHOOK 的网关发送短信：号码、内容。",
+    "Test": "打印参数。",
+    "Time": "显示时间，使用 Go 风格的格式，如 `2006-01-02 15:04:05`。",
+    "Webhook": "调用 URL：地址、请求体（JSON 或文本）、方法；非 2xx 视为失败。",
+}
+
+
+def help_in_chinese(text: str) -> str:
+    """A help as the parser writes it, with what it adds at its end: `[default: 20; required]`."""
+    match = re.fullmatch(r"(.*?)(?:(?:  |^)(\[(?:[^\[\]]*)\]))?", text, re.DOTALL)
+    if text in HELPS or not match or not match[2]:
+        return HELPS.get(text, text)
+    added = match[2].replace("default: ", "默认：").replace("required", "必填")
+    return f"{HELPS.get(match[1], match[1])}  {added}".strip()
