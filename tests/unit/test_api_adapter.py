@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -168,6 +169,28 @@ def test_an_app_that_fails_is_a_500_and_the_next_request_is_answered(adapter: Ad
     assert b"secret" not in proto.body
     app.error = None
     assert say(adapter, Scope(method="GET")).status == 200
+
+
+def test_a_client_that_leaves_is_no_fault_and_its_request_is_not_begun(adapter: Adapter, app: App) -> None:
+    hold, begun = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        begun.set()
+        hold.wait()
+
+    async def leave() -> None:
+        adapter._app._queue.put(wait)
+        assert begun.wait(5)
+        task = asyncio.ensure_future(adapter.__rsgi__(Scope(method="GET"), Proto()))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+        hold.set()
+
+    asyncio.run(leave())
+    assert adapter.in_flight == 0
+    assert say(adapter, Scope(method="GET")).status == 200
+    assert len(app.bodies) == 1
 
 
 def test_while_it_stops_only_reads_are_answered(adapter: Adapter, app: App) -> None:
