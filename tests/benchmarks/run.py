@@ -258,7 +258,7 @@ def _whole_process(what: str, limit: float, env: dict[str, str], *args: str) -> 
 
 def _time(argv: list[str], env: dict[str, str]) -> float:
     began = time.perf_counter()
-    subprocess.run(argv, env=env, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
     return time.perf_counter() - began
 
 
