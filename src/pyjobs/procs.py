@@ -16,12 +16,13 @@ import fcntl
 import os
 import signal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 __all__ = [
     "Ended",
     "become_subreaper",
     "boot_id",
+    "daemon_said",
     "describe_signal",
     "forget_exit",
     "is_zombie",
@@ -93,6 +94,26 @@ def owner_alive(owner: str) -> bool:
     """Whether the process that wrote this owner still lives."""
     boot, pid, start = (*owner.split("/"), "", "")[:3]
     return boot == boot_id() and pid.isdigit() and str(start_time(int(pid))) == start and not is_zombie(int(pid))
+
+
+def daemon_said(lock: Path) -> dict[str, Any] | None:
+    """What the supervisor wrote into its lock's file, if it is alive; None else, whatever lies in that place."""
+    import json
+    import stat
+
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return None
+            said = json.loads(os.read(descriptor, 65536))
+        finally:
+            os.close(descriptor)
+        pid, start = said["pid"], said["start"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    alive = isinstance(pid, int) and start_time(pid) == start and not is_zombie(pid)
+    return dict(said) if alive else None
 
 
 def open_pidfd(pid: int) -> int:

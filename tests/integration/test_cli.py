@@ -439,3 +439,40 @@ class TestProcess:
             tmp_path, "-m", "pyjobs", "job", "add", "备份", "--manual", "--command", "x", PYTHONIOENCODING="ascii"
         )
         assert (done.returncode, done.stdout) == (0, "added job 1 `\\u5907\\u4efd`\n")
+
+
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_a_stream_that_the_shell_closed_is_no_error(tmp_path: Path, closed: str) -> None:
+    redirect = {"stdout": ">&-", "stderr": "2>&-"}[closed]
+    env = {**os.environ, "PYJOBS_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -m pyjobs job list {redirect}', sys.executable],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_lock_that_is_no_file_is_no_daemon_and_holds_up_nobody(tmp_path: Path) -> None:
+    (tmp_path / "home" / "run").mkdir(parents=True)
+    os.mkfifo(tmp_path / "home" / "run" / "daemon.lock")
+    env = {**os.environ, "PYJOBS_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [sys.executable, "-m", "pyjobs", "status"], env=env, capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 3
+
+
+@pytest.mark.parametrize("at", ["9999-12-31 23:59:59", "0001-01-01T00:00:00+08:00"])
+def test_an_instant_that_no_zone_can_show_is_refused(tmp_path: Path, at: str) -> None:
+    env = {**os.environ, "PYJOBS_HOME": str(tmp_path / "home")}
+    argv = [sys.executable, "-m", "pyjobs", "job", "add", "x", "--at", at, "--timezone", "America/New_York"]
+    done = subprocess.run(
+        [*argv, "--command", "true"], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    assert "1970" in done.stderr

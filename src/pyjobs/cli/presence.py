@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from pyjobs import procs
 from pyjobs.cli.context import App
 from pyjobs.config import Settings
@@ -36,12 +34,7 @@ class NobodyThere(DaemonNotRunning):
 
 def daemon_runs(settings: Settings) -> bool:
     """As `daemon.status(settings) is not None`, without importing its module: lists ask this."""
-    try:
-        said = json.loads((settings.run_dir / "daemon.lock").read_text(encoding="utf-8"))
-        pid, start = said["pid"], said["start"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-    return isinstance(pid, int) and procs.start_time(pid) == start and not procs.is_zombie(pid)
+    return procs.daemon_said(settings.run_dir / "daemon.lock") is not None
 
 
 def left_alone(settings: Settings, run: Run) -> bool:

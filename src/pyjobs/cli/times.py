@@ -123,6 +123,10 @@ def seconds(field: str, text: str | None) -> int | None:
     return ms // 1000
 
 
+#: Instants that every zone can show.
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
+
+
 def instant(field: str, text: str, zone: ZoneInfo) -> int:
     """
     An ISO 8601 instant such as `2026-12-24 18:00`; without an offset it is in `zone`.
@@ -143,6 +147,12 @@ def instant(field: str, text: str, zone: ZoneInfo) -> int:
             hint="write it like `2026-12-24 18:00` or `2026-12-24T18:00:00+08:00`",
             hint_zh="格式如 `2026-12-24 18:00` 或 `2026-12-24T18:00:00+08:00`",
         ) from exc
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise Invalid(
+            field,
+            f"`{text}` is not between {_FIRST_YEAR} and {_LAST_YEAR}",
+            f"`{text}` 不在 {_FIRST_YEAR} 年到 {_LAST_YEAR} 年之间",
+        )
     if moment.tzinfo is not None:
         return to_ms(moment)
     ms = to_ms(moment.replace(tzinfo=zone))
