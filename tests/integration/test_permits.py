@@ -118,7 +118,7 @@ class TestAdmins:
 
     def test_where_nobody_can_be_asked_it_says_so(self, cli: Cli) -> None:
         err = cli.error("api", "admin", "add", "ops", code=2)
-        assert err == "error: --password-stdin: is needed where nobody can be asked\n"
+        assert err == "error: `--password-stdin`: is needed where nobody can be asked\n"
 
     def test_no_flag_takes_a_password(self, cli: Cli) -> None:
         assert cli.error("api", "admin", "add", "ops", "--password", "x", code=2).startswith("error: No such option")
