@@ -2,35 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
+
+from handed_down import module_of_cases
 
 from .conftest import Home
 
-__all__ = ["CASES", "Rest", "cases", "module_of_cases", "rest_of"]
-
-CASES = Path(__file__).parents[1] / "cases"
-
-
-def cases(name: str) -> list[dict[str, Any]]:
-    """The cases of a file, in their order."""
-    found: list[dict[str, Any]] = json.loads((CASES / name).read_text(encoding="utf-8"))
-    return found
-
-
-def module_of_cases(name: str) -> ModuleType:
-    """A module of the cases' own folder, which is no package."""
-    spec = importlib.util.spec_from_file_location(f"rest_cases_{name}", CASES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+__all__ = ["Rest", "rest_of"]
 
 
 class Rest:

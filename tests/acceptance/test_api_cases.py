@@ -12,9 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from handed_down import CASES
 
 from .conftest import Home, wait_for
-from .rest import CASES, Rest, rest_of
+from .rest import Rest, rest_of
 
 #: "API 使用示例" and "健康检查" of the specification, word for word.
 ADD = """curl -X POST "http://localhost:8000/jobs/add" \\

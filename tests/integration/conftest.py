@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import shutil
 import socket
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from handed_down import module_of_cases
 
 from pyjobs.commandtext import HttpSpec
 from pyjobs.config import Settings
@@ -23,7 +23,6 @@ from pyjobs.executors.http import HttpExecutor
 from pyjobs.executors.spool import Spool
 from pyjobs.ports import Attempt, Launch, Outcome
 
-CASES = Path(__file__).parent.parent / "cases"
 _LIMIT_S = 20.0
 
 #: What a raw server does with one connection.
@@ -61,20 +60,10 @@ def _no_network_settings(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
 
 
-def load_target() -> Any:
-    """The module http_target.py."""
-    spec = importlib.util.spec_from_file_location("http_target", CASES / "http_target.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def target() -> Iterator[str]:
     """Base URL of a running http_target."""
-    server, base = load_target().serve()
+    server, base = module_of_cases("http_target").serve()
     yield base
     server.shutdown()
     server.server_close()

@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
 import os
-import sys
 import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from handed_down import cases, module_of_cases
 
 from pyjobs import bootstrap, config
 from pyjobs.errors import PyjobsError
 from pyjobs.jobs import ACTIVE, Run
 from pyjobs.service.jobs import JobFields
 
-FOLDER = Path(__file__).parents[1] / "cases"
-CASES: list[dict[str, Any]] = json.loads((FOLDER / "executions.json").read_text(encoding="utf-8"))
+CASES = cases("executions.json")
 PATIENCE_S = 60
-
-
-def _module(name: str) -> ModuleType:
-    """A module of the cases' own folder, which is no package."""
-    spec = importlib.util.spec_from_file_location(f"cases_{name}", FOLDER / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-replay = _module("replay")
+replay = module_of_cases("replay")
 
 
 class Bench:
@@ -82,7 +65,7 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    server, target = _module("http_target").serve()
+    server, target = module_of_cases("http_target").serve()
     before = Path.cwd()
     home = tmp_path_factory.mktemp("home")
     os.chdir(home)

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 import trustme
+from handed_down import module_of_cases
 
 from pyjobs import config
 from pyjobs.errors import BadSetting
 
-from .conftest import Handler, Http, Proxy, free_port, load_target
+from .conftest import Handler, Http, Proxy, free_port
 from .test_http_executor import answer, read_head, sent
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -36,7 +37,7 @@ def serving(authority: trustme.CA, name: str) -> ssl.SSLContext:
 @pytest.fixture(scope="module")
 def tls_target(authority: trustme.CA) -> Iterator[str]:
     """Address of an http_target that speaks TLS, with a certificate for 127.0.0.1."""
-    module = load_target()
+    module = module_of_cases("http_target")
     server = module.Server(("127.0.0.1", 0), module.Target)
     server.socket = serving(authority, "127.0.0.1").wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -11,11 +12,12 @@ from pyjobs.ports import BUCKETS_MS, Executed
 __all__ = ["FigureRows"]
 
 
-class FigureRows:
+class FigureRows(ABC):
     """Methods of ports.Store over the tables `run_figures` and `run_minutes`."""
 
+    @abstractmethod
     def _rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        raise NotImplementedError
+        """What a statement answers."""
 
     def executed(self) -> list[Executed]:
         """What was counted of each job that ever ran, by id; the cost does not depend on how often."""

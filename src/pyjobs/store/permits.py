@@ -6,6 +6,7 @@ What it gives is imported where it is made: few commands need it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -21,17 +22,18 @@ if TYPE_CHECKING:
 __all__ = ["PermitRows"]
 
 
-class PermitRows:
+class PermitRows(ABC):
     """Methods of ports.Store over the tables `ip_entries`, `api_tokens` and `admins`."""
 
     _db: Any
 
+    @abstractmethod
     def transaction(self, *, durable: bool = True) -> AbstractContextManager[None]:
         """Write lock at once; commit at the end."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        raise NotImplementedError
+        """What a statement answers."""
 
     def _change(self, sql: str, *values: Any) -> int:
         """How many rows a statement changed, in a transaction of its own."""
