@@ -70,7 +70,7 @@ def build_functions(settings: Settings) -> FuncExecutor:
     """The functions that there are: an executor and a catalogue. Close it after use."""
     from pyjobs.executors.func import FuncExecutor
 
-    return FuncExecutor(settings, build_spool(settings), settings.run_dir / "exits")
+    return FuncExecutor(settings, build_spool(settings), settings.exits_dir)
 
 
 def build_executors(settings: Settings, functions: FuncExecutor) -> dict[str, Executor]:
@@ -103,7 +103,7 @@ def build_runner(settings: Settings) -> tuple[Runner, FuncExecutor]:
 
     clock, spool = SystemClock(), build_spool(settings)
     spool.prepare()
-    make_private(settings.run_dir / "exits")
+    make_private(settings.exits_dir)
     store = open_store(settings, patience_s=_RUNNER_PATIENCE_S, checkpoints=True)
     store.quick_check()
     receiver = Receiver(settings.run_dir)

@@ -103,6 +103,16 @@ class Settings:
         return self.home / "run"
 
     @property
+    def exits_dir(self) -> Path:
+        """Kept exit statuses."""
+        return self.run_dir / "exits"
+
+    @property
+    def daemon_lock(self) -> Path:
+        """The file whose lock the supervisor holds, and in which it says who is here."""
+        return self.run_dir / "daemon.lock"
+
+    @property
     def spool_dir(self) -> Path:
         """Output of runs, as the kernel wrote it."""
         return self.home / "data" / "spool"

@@ -55,7 +55,7 @@ class _StartFailed(RunFailed):
 
 def status(settings: Settings) -> DaemonStatus | None:
     """The daemon of this home; None when it does not run."""
-    content = procs.daemon_said(_lock_path(settings))
+    content = procs.daemon_said(settings.daemon_lock)
     if content is None:
         return None
     try:
@@ -161,13 +161,9 @@ def _output_path(settings: Settings) -> Path:
     return settings.home / "logs" / "daemon.out"
 
 
-def _lock_path(settings: Settings) -> Path:
-    return settings.run_dir / "daemon.lock"
-
-
 def _lock(settings: Settings) -> int:
     """The lock's descriptor. Raises Conflict, NotAllowed."""
-    path = _lock_path(settings)
+    path = settings.daemon_lock
     try:
         make_private(path.parent)
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "Ended",
+    "alive",
     "become_subreaper",
     "boot_id",
     "daemon_said",
@@ -85,6 +86,12 @@ def start_time(pid: int) -> int | None:
         return None
 
 
+def alive(pid: int, start: int | None) -> bool:
+    """Whether that very process runs; a zombie does not. Without a start time any process of this pid counts."""
+    found = start_time(pid)
+    return found is not None and (start is None or found == start) and not is_zombie(pid)
+
+
 def owner_name() -> str:
     """What this process writes into the rows that it owns."""
     return f"{boot_id()}/{os.getpid()}/{start_time(os.getpid())}"
@@ -93,7 +100,7 @@ def owner_name() -> str:
 def owner_alive(owner: str) -> bool:
     """Whether the process that wrote this owner still lives."""
     boot, pid, start = (*owner.split("/"), "", "")[:3]
-    return boot == boot_id() and pid.isdigit() and str(start_time(int(pid))) == start and not is_zombie(int(pid))
+    return boot == boot_id() and pid.isdigit() and start.isdigit() and alive(int(pid), int(start))
 
 
 def daemon_said(lock: Path) -> dict[str, Any] | None:
@@ -112,8 +119,8 @@ def daemon_said(lock: Path) -> dict[str, Any] | None:
         pid, start = said["pid"], said["start"]
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    alive = isinstance(pid, int) and start_time(pid) == start and not is_zombie(pid)
-    return dict(said) if alive else None
+    here = isinstance(pid, int) and isinstance(start, int) and alive(pid, start)
+    return dict(said) if here else None
 
 
 def open_pidfd(pid: int) -> int:

@@ -315,7 +315,7 @@ class Runner:
         wanted = {f"{f.attempt.pid}.{f.attempt.pid_start}" for f in self.slots.flights if f.attempt is not None}
         oldest = time.time() - _OLD_EXIT_S  # noqa: TID251 - compared with the file system's own clock
         with contextlib.suppress(OSError):
-            for path in (self._settings.run_dir / "exits").iterdir():
+            for path in self._settings.exits_dir.iterdir():
                 if path.name not in wanted and path.stat().st_mtime < oldest:
                     path.unlink()
 

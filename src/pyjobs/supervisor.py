@@ -57,6 +57,11 @@ class Given(NamedTuple):
         home, lock_fd, ready_fd, where, api_fd, api_url, workers = argv
         return cls(Path(home), int(lock_fd), int(ready_fd), where, int(api_fd), api_url, int(workers))
 
+    @property
+    def exits(self) -> Path:
+        """As `Settings.exits_dir`: the settings are too much to import here."""
+        return self.home / "run" / "exits"
+
     def argv(self) -> list[str]:
         """As a command line."""
         return [str(value) for value in self]
@@ -72,7 +77,7 @@ class Supervisor:
     def __init__(self, given: Given, version: str) -> None:
         """Take what it is told."""
         self._given = given
-        self._exits = given.home / "run" / "exits"
+        self._exits = given.exits
         self._ready_fd = given.ready_fd
         place = [str(given.home), given.where]
         self._runner = Child("runner", ["-m", "pyjobs.serve", *place])
@@ -237,7 +242,6 @@ def _front(report_fd: int) -> int:
 def _keep(given: Given, *, life_fd: int, report_fd: int) -> int:
     """The keeper: fork the supervisor, keep the exit statuses of orphans, stay until the last one has ended."""
     procs.become_subreaper()
-    exits = given.home / "run" / "exits"
     supervisor = os.fork()
     if supervisor == 0:
         _supervise(given, life_fd, report_fd)
@@ -253,7 +257,7 @@ def _keep(given: Given, *, life_fd: int, report_fd: int) -> int:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
         except ChildProcessError:
             return code
-        for pid, how in procs.keep_exits(exits, {supervisor}):
+        for pid, how in procs.keep_exits(given.exits, {supervisor}):
             if pid == supervisor:
                 code = 1 if how.exit_code is None else how.exit_code
                 _report(report_fd, code)

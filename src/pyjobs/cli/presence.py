@@ -34,7 +34,7 @@ class NobodyThere(DaemonNotRunning):
 
 def daemon_runs(settings: Settings) -> bool:
     """As `daemon.status(settings) is not None`, without importing its module: lists ask this."""
-    return procs.daemon_said(settings.run_dir / "daemon.lock") is not None
+    return procs.daemon_said(settings.daemon_lock) is not None
 
 
 def left_alone(settings: Settings, run: Run) -> bool:

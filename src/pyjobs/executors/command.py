@@ -55,7 +55,7 @@ class CommandExecutor:
         self._home = settings.home
         self._at_home = _is_here(settings.home)
         self._spool = spool
-        self._exits = settings.run_dir / "exits"
+        self._exits = settings.exits_dir
         self._sh = shutil.which("sh") or "/bin/sh"
         self._shell = shutil.which("bash") or self._sh
         self._environment = run_environment(settings)

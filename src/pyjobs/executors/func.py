@@ -148,8 +148,11 @@ class FuncExecutor:
         if pid is None or start is None:
             return None
         result = self._spool.result(run.exec_id)
-        alive = procs.start_time(pid) == start and not procs.is_zombie(pid)
-        if not alive and procs.kept_exit(self._exits, pid, start) is None and _read_error(result) is None:
+        if (
+            not procs.alive(pid, start)
+            and procs.kept_exit(self._exits, pid, start) is None
+            and _read_error(result) is None
+        ):
             return None
         return FuncAttempt(run.exec_id, pid, start, self._exits, result)
 

@@ -96,7 +96,7 @@ class ProcessAttempt:
         if self._ended() is None and self._same():
             return False
         self._strays.update(find_strays(self._exec_id, self._pid))
-        self._strays = {pid: start for pid, start in self._strays.items() if _alive(pid, start)}
+        self._strays = {pid: start for pid, start in self._strays.items() if procs.alive(pid, start)}
         return not self._strays and not _group_alive(self._pid)
 
     def close(self) -> None:
@@ -120,7 +120,7 @@ class ProcessAttempt:
             except ChildProcessError:
                 return procs.Ended(None, None)
         kept = procs.kept_exit(self._exits, self._pid, self.pid_start or 0)
-        if kept is not None or _alive(self._pid, self.pid_start):
+        if kept is not None or procs.alive(self._pid, self.pid_start):
             return kept
         if self._zombie():
             # Its parent writes the status down before it reaps it, if it is one of ours.
@@ -191,12 +191,6 @@ def _proc_entries() -> list[str]:
         return [name for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - names only
     except OSError:
         return []
-
-
-def _alive(pid: int, start: int | None) -> bool:
-    """Whether that very process runs; a zombie does not."""
-    found = procs.start_time(pid)
-    return found is not None and (start is None or found == start) and not procs.is_zombie(pid)
 
 
 def _group_alive(pgid: int) -> bool:
