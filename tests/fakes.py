@@ -24,6 +24,7 @@ from pyjobs.ports import (
     Attempt,
     Claimed,
     End,
+    Event,
     Executed,
     Executor,
     JobQuery,
@@ -263,6 +264,7 @@ class MemoryStore:
         self._admins: dict[str, Admin] = {}
         #: (job id or 0, how it ended) of what was launched.
         self._executed: list[tuple[int, End]] = []
+        self._events: list[Event] = []
         self._revision = 0
         self._job_ids = itertools.count(1)
         self._run_ids = itertools.count(1)
@@ -277,7 +279,7 @@ class MemoryStore:
             raise StoreBusy("the store is locked by the test")
         before = (dict(self._jobs), dict(self._runs), dict(self._facts), self._revision)
         permits = (dict(self._entries), dict(self._tokens), dict(self._admins))
-        executed = len(self._executed)
+        executed, events = len(self._executed), list(self._events)
         self._depth += 1
         self._changes += 1
         try:
@@ -287,6 +289,7 @@ class MemoryStore:
                 self._jobs, self._runs, self._facts, self._revision = before
                 self._entries, self._tokens, self._admins = permits
                 del self._executed[executed:]
+                self._events = events
             raise
         finally:
             self._depth -= 1
@@ -342,6 +345,7 @@ class MemoryStore:
             for run in list(self._runs.values()):
                 if run.job_id == job_id:
                     self._runs[run.id] = replace(run, job_id=None)
+            self._events = [event for event in self._events if event.job_id != job_id]
             return True
 
     def stop_job_itself(self, job_id: int, reason: str, now_ms: int) -> None:
@@ -440,6 +444,7 @@ class MemoryStore:
                     attempt=start.attempt,
                     pid=start.pid,
                     pid_start=start.pid_start,
+                    retry_ms=start.retry_ms,
                     started_ms=start.started_ms if run.started_ms is None else run.started_ms,
                 )
         return changed
@@ -546,6 +551,28 @@ class MemoryStore:
         with self.transaction():
             name = next((a.name for a in self._admins.values() if a.id == admin_id), None)
             return name is not None and self._admins.pop(name) is not None
+
+    # what happened beside the runs
+    def add_event(self, event: Event) -> None:
+        with self.transaction():
+            self._events.append(event)
+
+    def events(
+        self, since_ms: int | None = None, until_ms: int | None = None, *, job_id: int | None = None
+    ) -> list[Event]:
+        return [
+            event
+            for event in sorted(self._events, key=lambda event: event.at_ms)
+            if (since_ms is None or event.at_ms >= since_ms)
+            and (until_ms is None or event.at_ms < until_ms)
+            and (job_id is None or event.job_id in (job_id, None))
+        ]
+
+    def forget_events(self, before_ms: int) -> int:
+        with self.transaction():
+            kept = [event for event in self._events if event.at_ms >= before_ms]
+            gone, self._events = len(self._events) - len(kept), kept
+        return gone
 
     # facts about the whole
     def fact(self, name: str) -> str | None:

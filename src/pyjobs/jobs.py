@@ -9,11 +9,13 @@ __all__ = [
     "ACTIVE",
     "FINAL",
     "AllowMode",
+    "Backoff",
     "Fold",
     "Gap",
     "Job",
     "JobState",
     "Misfire",
+    "OnLost",
     "Run",
     "RunState",
     "Source",
@@ -46,6 +48,13 @@ class AllowMode(IntEnum):
     SERIAL = 1
     #: Runs at once when added or enabled; the fire waits its turn, the newest one is kept.
     IMMEDIATE = 2
+    #: What runs is killed; the fire waits until it is gone.
+    REPLACE = 3
+
+    @property
+    def queues(self) -> bool:
+        """Whether a fire waits its turn, the newest one being kept."""
+        return self in (AllowMode.IMMEDIATE, AllowMode.REPLACE)
 
 
 class Misfire(str, Enum):
@@ -71,6 +80,22 @@ class Fold(str, Enum):
 
     FIRST = "first"
     BOTH = "both"
+
+
+class Backoff(str, Enum):
+    """How the pause between two attempts of a run grows (semantics §9)."""
+
+    FIXED = "fixed"
+    #: Doubles, with full jitter, up to 300 s.
+    EXPONENTIAL = "exponential"
+
+
+class OnLost(str, Enum):
+    """What follows a run whose end nobody knows (semantics §2)."""
+
+    RECORD = "record"
+    #: A new run is started that points to the lost one: at least once.
+    RETRY = "retry"
 
 
 class RunState(str, Enum):
@@ -147,6 +172,10 @@ class Job:
     timeout_s: int | None = None
     #: Between the polite and the hard kill.
     grace_s: int = 10
+    retry_backoff: Backoff = Backoff.FIXED
+    #: Failures that are worth another attempt, as `retries.retry_on` reads them; empty: all.
+    retry_on: str = ""
+    on_lost: OnLost = OnLost.RECORD
     state: JobState = JobState.WAITING
     #: Why the job is stopped, when it stopped itself.
     stop_reason: str = ""
@@ -200,6 +229,10 @@ class Run:
     kill_by: str | None = None
     #: Started by hand, whatever the overlap policy says.
     forced: bool = False
+    #: Exec id of the lost run that this one is made for.
+    retry_of: str | None = None
+    #: When the next attempt is due, while a run pauses between two: nothing of it runs then.
+    retry_ms: int | None = None
 
     @property
     def stdout(self) -> str:

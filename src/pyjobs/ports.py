@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from pyjobs.commandtext import Spec
@@ -20,6 +21,8 @@ __all__ = [
     "Catalogue",
     "Claimed",
     "End",
+    "Event",
+    "EventKind",
     "Executed",
     "Executor",
     "FunctionInfo",
@@ -69,6 +72,8 @@ class Outcome:
     lost: bool = False
     #: When it ended, where that is known to be earlier than now: milliseconds since the epoch.
     ended_ms: int | None = None
+    #: What `retry_on` compares, where that is not the exit status: the HTTP status of an answer.
+    number: int | None = None
 
 
 class Spooled(NamedTuple):
@@ -245,6 +250,8 @@ class Start:
     started_ms: int
     pid: int | None = None
     pid_start: int | None = None
+    #: It pauses until then, and nothing of it runs.
+    retry_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -286,6 +293,40 @@ class Executed:
     duration_ms: int
     #: How many were within each of `BUCKETS_MS` and above the one before; then those above all.
     buckets: tuple[int, ...]
+
+
+class EventKind(str, Enum):
+    """What happened beside the runs."""
+
+    #: A runner came up; detail `last_seen_ms` of the one before it, `clean` whether that one left by itself.
+    RUNNER_UP = "runner_up"
+    RUNNER_DOWN = "runner_down"
+    #: The wall clock was set; detail `by_ms`.
+    CLOCK_SET = "clock_set"
+    #: The host slept; detail `for_ms`.
+    SUSPENDED = "suspended"
+    #: Firing was paused or goes on; detail `by`.
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    #: Of a job; detail `by`, and `reason` where it stopped itself.
+    JOB_ADDED = "job_added"
+    JOB_STOPPED = "job_stopped"
+    JOB_STARTED = "job_started"
+    #: The schedule of a job was changed; detail is the one before, by the names of Job's fields.
+    JOB_RESCHEDULED = "job_rescheduled"
+    #: A runner died while a run of this job was in flight.
+    CRASHED = "crashed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One line of the history beside the runs: what `why` tells from. Kept as long as runs are."""
+
+    at_ms: int
+    kind: EventKind
+    #: Of one job, or of all.
+    job_id: int | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Store(Protocol):
@@ -443,6 +484,18 @@ class Store(Protocol):
 
     def remove_admin(self, admin_id: int) -> bool:
         """Delete an admin. False when there was none."""
+
+    # what happened beside the runs
+    def add_event(self, event: Event) -> None:
+        """Note it, in the transaction that it belongs to."""
+
+    def events(
+        self, since_ms: int | None = None, until_ms: int | None = None, *, job_id: int | None = None
+    ) -> list[Event]:
+        """Events in [since, until), oldest first: those of all jobs at once, and those of one job (None: of each)."""
+
+    def forget_events(self, before_ms: int) -> int:
+        """Delete those before an instant; answers how many."""
 
     # facts about the whole
     def fact(self, name: str) -> str | None:

@@ -16,18 +16,20 @@ from pyjobs.errors import Conflict, NameTaken, NotFound
 from pyjobs.jobs import (
     FINAL,
     AllowMode,
+    Backoff,
     Fold,
     Gap,
     Job,
     JobState,
     Misfire,
+    OnLost,
     Run,
     RunState,
     Source,
     TriggerType,
 )
 from pyjobs.permits import Admin, ApiToken, IpEntry, IpList
-from pyjobs.ports import BUCKETS_MS, End, Executed, JobQuery, Page, RunQuery, Start, Store
+from pyjobs.ports import BUCKETS_MS, End, Event, EventKind, Executed, JobQuery, Page, RunQuery, Start, Store
 from pyjobs.store.sqlite import SqliteStore
 
 STORES: dict[str, Callable[[Path], Store]] = {
@@ -96,6 +98,9 @@ class TestJobs:
             max_run_count=9,
             timeout_s=0,
             grace_s=3,
+            retry_backoff=Backoff.EXPONENTIAL,
+            retry_on="75,timeout",
+            on_lost=OnLost.RETRY,
             state=JobState.STOPPED,
             stop_reason="why",
             next_fire_ms=NOW_MS + 1,
@@ -827,3 +832,35 @@ class TestFacts:
         before = store.data_version()
         store.set_fact("x", "y")
         assert store.data_version() == before
+
+
+class TestEvents:
+    def test_they_come_back_oldest_first_of_one_job_and_of_all(self, store: Store) -> None:
+        mine, other = store.add_job(a_job("a")).id, store.add_job(a_job("b")).id
+        for at, kind, job_id in ((3, EventKind.JOB_STOPPED, mine), (1, EventKind.PAUSED, None),
+                                 (2, EventKind.JOB_STOPPED, other)):  # fmt: skip
+            store.add_event(Event(at_ms=at, kind=kind, job_id=job_id, detail={"by": "我", "n": 1}))
+        assert [event.at_ms for event in store.events()] == [1, 2, 3]
+        assert [event.at_ms for event in store.events(job_id=mine)] == [1, 3]
+        assert [event.at_ms for event in store.events(2, 3)] == [2]
+        assert store.events(1, 2) == [Event(at_ms=1, kind=EventKind.PAUSED, detail={"by": "我", "n": 1})]
+
+    def test_those_of_a_job_go_with_it_and_old_ones_when_told(self, store: Store) -> None:
+        job = store.add_job(a_job("a"))
+        store.add_event(Event(at_ms=5, kind=EventKind.JOB_ADDED, job_id=job.id))
+        store.add_event(Event(at_ms=6, kind=EventKind.PAUSED))
+        store.add_event(Event(at_ms=7, kind=EventKind.RESUMED))
+        store.delete_job(job.id)
+        assert [event.at_ms for event in store.events()] == [6, 7]
+        assert store.forget_events(7) == 1
+        assert [event.at_ms for event in store.events()] == [7]
+
+    def test_one_noted_in_a_transaction_that_fails_did_not_happen(self, store: Store) -> None:
+        def note_and_fail() -> None:
+            with store.transaction():
+                store.add_event(Event(at_ms=5, kind=EventKind.PAUSED))
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            note_and_fail()
+        assert store.events() == []

@@ -206,7 +206,7 @@ class TestBadInput:
             (("--command", "x", "--manual", "--retries", "-1"), "error: `--retries`: `-1` is negative"),
             (("--command", "x", "--manual", "--max-runs", "-1"), "error: `--max-runs`: `-1` is not a number"),
             (("--command", "x", "--manual", "--timeout", "-1"), "error: `--timeout`: `-1` is not a duration"),
-            (("--command", "x", "--manual", "--allow-mode", "3"), "error: `--allow-mode`: `3` is not one of"),
+            (("--command", "x", "--manual", "--allow-mode", "4"), "error: `--allow-mode`: `4` is not one of"),
             (("--command", "x", "--manual", "--misfire", "foo"), "error: Invalid value for '--misfire'"),
             (("--command", "x", "--manual", "--comand", "y"), "error: No such option: --comand"),
         ],

@@ -38,7 +38,7 @@ class JobParams(Params):
     cron_expr: Annotated[Text | None, _doc("Cron 表达式，5 或 6 段（别名 cron）", "0 2 * * *")] = None
     mode: Annotated[Text | None, _doc("执行模式：http、command 或 func", "func")] = None
     command: Annotated[Text | None, _doc("执行内容（别名 target）", "【name】Echo\n【arg】你好")] = None
-    allow_mode: Annotated[Int | None, _doc("0 并行，1 串行，2 立即", 0)] = None
+    allow_mode: Annotated[Int | None, _doc("0 并行，1 串行，2 立即，3 替换", 0)] = None
     max_run_count: Annotated[Int | None, _doc("最大执行次数，0 为不限制", 0)] = None
     state: Annotated[Int | None, _doc("0 等待，2 停止", 0)] = None
     trigger_type: Annotated[Text | None, _doc("cron、interval、once 或 manual")] = None
@@ -51,6 +51,11 @@ class JobParams(Params):
     catchup_window: Annotated[Int | None, _doc("补执行的时间窗口（秒）")] = None
     timeout: Annotated[Int | None, _doc("超时秒数，0 为不限制")] = None
     grace: Annotated[Int | None, _doc("终止前的宽限秒数")] = None
+    retry_backoff: Annotated[Text | None, _doc("重试间隔：fixed 或 exponential")] = None
+    retry_on: Annotated[Text | None, _doc("哪些失败重试：timeout、error、数字或范围，空为全部", "timeout,500-599")] = (
+        None
+    )
+    on_lost: Annotated[Text | None, _doc("执行丢失后：record 或 retry")] = None
     url: Annotated[Text | None, _doc("http：地址（代替 command）")] = None
     http_mode: Annotated[Text | None, _doc("http：请求方法")] = None
     headers: Annotated[Text | None, _doc("http：请求头，以 ||| 分隔")] = None
@@ -105,6 +110,9 @@ def fields_of(said: JobParams, zone: ZoneInfo) -> JobFields:
         max_run_count=said.max_run_count,
         timeout_s=None if flat else said.timeout,
         grace_s=said.grace,
+        retry_backoff=said.retry_backoff,
+        retry_on=said.retry_on,
+        on_lost=said.on_lost,
         state=None if said.state == 1 else said.state,  # 1 is what a running job shows: nothing that one can set
     )
 

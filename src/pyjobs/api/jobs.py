@@ -59,18 +59,22 @@ def _view(call: Call, job: Job) -> dict[str, Any]:
     return job_view(job, call.service.jobs.active([job.id]).get(job.id), zone_of(call.settings))
 
 
+def _by(call: Call) -> str:
+    return f"API ({call.peer})"
+
+
 def _add(call: Call) -> Answer:
-    added = call.service.jobs.add(fields_of(call.params, zone_of(call.settings)))
+    added = call.service.jobs.add(fields_of(call.params, zone_of(call.settings)), by=_by(call))
     return Answer(msg="任务添加成功", data=job_view(added.job, None, zone_of(call.settings)))
 
 
 def _edit(call: Call) -> Answer:
-    added = call.service.jobs.edit(call.params.id, fields_of(call.params, zone_of(call.settings)))
+    added = call.service.jobs.edit(call.params.id, fields_of(call.params, zone_of(call.settings)), by=_by(call))
     return Answer(msg="任务更新成功", data=_view(call, added.job))
 
 
 def _remove(call: Call) -> Answer:
-    call.service.jobs.remove(call.params.id, kill=call.params.kill, by=f"API ({call.peer})")
+    call.service.jobs.remove(call.params.id, kill=call.params.kill, by=_by(call))
     return Answer(msg="任务删除成功")
 
 
@@ -108,20 +112,20 @@ def _run(call: Call) -> Answer:
 
 
 def _stop(call: Call) -> Answer:
-    changed = call.service.jobs.stop(call.params.id)
+    changed = call.service.jobs.stop(call.params.id, by=_by(call))
     return Answer(
         msg="任务停止成功" if changed else "任务已停止", data=_view(call, call.service.jobs.get(call.params.id))
     )
 
 
 def _start(call: Call) -> Answer:
-    job = call.service.jobs.start(call.params.id, reset_count=call.params.reset_count)
+    job = call.service.jobs.start(call.params.id, reset_count=call.params.reset_count, by=_by(call))
     return Answer(msg="任务重启成功", data=_view(call, job))
 
 
 def _run_all(call: Call) -> Answer:
     system, runs = call.service.system, call.service.runs
-    system.resume()
+    system.resume(_by(call))
     started = (
         [run.exec_id for run in system.run_all(runs) if run.state is not RunState.SKIPPED] if call.params.run else []
     )
@@ -129,7 +133,7 @@ def _run_all(call: Call) -> Answer:
 
 
 def _stop_all(call: Call) -> Answer:
-    call.service.system.pause(f"API ({call.peer})")
+    call.service.system.pause(_by(call))
     return Answer(msg="任务调度器停止成功")
 
 

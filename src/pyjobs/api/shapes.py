@@ -29,7 +29,7 @@ class JobShape(Shape):
     mode: str = Field(examples=["http"])
     command: str = Field(examples=["https://example.com/health"])
     state: Literal[0, 1, 2] = Field(description="0 等待，1 执行中，2 停止")
-    allow_mode: Literal[0, 1, 2] = Field(description="0 并行，1 串行，2 立即")
+    allow_mode: Literal[0, 1, 2, 3] = Field(description="0 并行，1 串行，2 立即，3 替换")
     max_run_count: int = Field(description="最大执行次数，0 为不限制")
     run_count: int
     created_at: str = Field(examples=["2026-01-01T08:00:00+08:00"])
@@ -41,8 +41,11 @@ class JobShape(Shape):
     run_at: str | None
     timezone: str = Field(examples=["Asia/Shanghai"])
     timeout: int | None
-    overlap: Literal["parallel", "serial", "immediate"]
+    overlap: Literal["parallel", "serial", "immediate", "replace"]
     misfire: Literal["once", "skip", "all"]
+    retry_backoff: Literal["fixed", "exponential"]
+    retry_on: str
+    on_lost: Literal["record", "retry"]
     stop_reason: str
     last_status: str | None
     last_duration_ms: int | None

@@ -11,7 +11,7 @@ from pyjobs.ports import Active
 
 __all__ = ["job_view", "log_view"]
 
-_OVERLAP = ("parallel", "serial", "immediate")
+_OVERLAP = ("parallel", "serial", "immediate", "replace")
 _STATUS_TEXT = {
     RunState.QUEUED: "等待执行",
     RunState.RUNNING: "执行中",
@@ -54,6 +54,9 @@ def job_view(job: Job, active: Active | None, zone: ZoneInfo) -> dict[str, Any]:
         "overlap": _OVERLAP[job.allow_mode.value],
         "misfire": job.misfire.value,
         "catchup_window": job.catchup_window_s,
+        "retry_backoff": job.retry_backoff.value,
+        "retry_on": job.retry_on,
+        "on_lost": job.on_lost.value,
         "stop_reason": job.stop_reason,
         "last_status": job.last_state.value if job.last_state else None,
         "last_duration_ms": job.last_duration_ms,
@@ -89,5 +92,6 @@ def log_view(run: Run, zone: ZoneInfo, *, text_status: bool) -> dict[str, Any]:
         "state": run.state.value,
         "signal": run.signal,
         "attempt": run.attempt,
+        "retry_of": run.retry_of,
         "scheduled_for": local(run.scheduled_ms, zone),
     }

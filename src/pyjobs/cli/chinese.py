@@ -61,8 +61,12 @@ HELPS = {
         "单次尝试的超时，0 表示不限。  [默认：JOB_TIMEOUT，5m]",
     "Attempts after one that failed.": "失败后重试的次数。",
     "Pause between attempts.": "重试间隔。",
-    "When one still runs: parallel (0), serial (1) or immediate (2).":
-        "上一次仍在执行时：parallel（0，并行）、serial（1，串行）或 immediate（2，立即）。",
+    "When one still runs: parallel (0), serial (1), immediate (2) or replace (3).":
+        "上一次仍在执行时：parallel（0，并行）、serial（1，串行）、immediate（2，立即）或 replace（3，替换）。",
+    "Whether that pause is fixed or exponential.": "间隔固定（fixed）或按指数增长（exponential）。",
+    "Failures to retry: timeout, error, statuses such as 75 or 500-599.":
+        "哪些失败要重试：timeout、error，或 75、500-599 这样的状态。",
+    "When nobody knows how a run ended.": "无人知道执行如何结束时。",
     "What becomes of missed fires.": "如何处理错过的触发。",
     "How old a missed fire may be to run.": "错过多久以内的触发仍可补执行。",
     "Stop after so many runs; 0: never.": "执行这么多次后停止，0 表示不限。",

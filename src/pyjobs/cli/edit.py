@@ -49,7 +49,7 @@ def add(
     fields = dataclasses.replace(fields_of(flags, app.view.zone), name=name, state=2 if stopped else None)
     jobs = app.service.jobs
     with named_as_typed(flags):
-        added = jobs.check(fields) if dry_run else jobs.add(fields)
+        added = jobs.check(fields) if dry_run else jobs.add(fields, by=app.by())
     if dry_run and name.strip() in jobs.names(name.strip()):
         raise NameTaken(name.strip())
     _warn_of_function(app, added.job)
@@ -83,7 +83,11 @@ def edit(
         app.say("job.nothing_said")
         return
     with named_as_typed(flags):
-        added = app.service.jobs.check_edit(job.id, fields) if dry_run else app.service.jobs.edit(job.id, fields)
+        added = (
+            app.service.jobs.check_edit(job.id, fields)
+            if dry_run
+            else app.service.jobs.edit(job.id, fields, by=app.by())
+        )
     if fields.command is not None:
         _warn_of_function(app, added.job)
         _warn_of_folder(app, added.job)
@@ -94,7 +98,7 @@ def edit(
 def copy(ctx: typer.Context, name: JobArg, new: CopyName, *, output: Output = None, json: Json = False) -> None:
     """Make a second job like another one. It is stopped, so that it can be changed first."""
     app = app_of(ctx, output, json=json)
-    added = app.service.jobs.copy(app.service.jobs.find(name).id, new)
+    added = app.service.jobs.copy(app.service.jobs.find(name).id, new, by=app.by())
     _answer(app, added, "job.added")
     app.say("job.copy_stopped", name=added.job.name)
 

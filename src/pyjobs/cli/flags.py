@@ -10,7 +10,7 @@ from typing import Annotated, Any, get_type_hints
 import typer
 
 from pyjobs.cli.options import function_names, zone_names
-from pyjobs.jobs import Fold, Gap, Misfire
+from pyjobs.jobs import Backoff, Fold, Gap, Misfire, OnLost
 
 __all__ = ["JobFlags", "with_job_flags"]
 
@@ -61,8 +61,28 @@ class JobFlags:
     retries: Annotated[int | None, _flag("--retries", "Attempts after one that failed.", metavar="N")] = None
     retry_interval: Annotated[_TEXT, _flag("--retry-interval", "Pause between attempts.", metavar="DURATION")] = None
 
+    retry_backoff: Annotated[
+        Backoff | None,
+        typer.Option(
+            "--retry-backoff", help="Whether that pause is fixed or exponential.", metavar="KIND", show_default=False
+        ),
+    ] = None
+    retry_on: Annotated[
+        _TEXT,
+        _flag("--retry-on", "Failures to retry: timeout, error, statuses such as 75 or 500-599.", metavar="LIST"),
+    ] = None
+    on_lost: Annotated[
+        OnLost | None,
+        typer.Option("--on-lost", help="When nobody knows how a run ended.", show_default=False),
+    ] = None
+
     allow_mode: Annotated[
-        _TEXT, _flag("--allow-mode", "When one still runs: parallel (0), serial (1) or immediate (2).", metavar="MODE")
+        _TEXT,
+        _flag(
+            "--allow-mode",
+            "When one still runs: parallel (0), serial (1), immediate (2) or replace (3).",
+            metavar="MODE",
+        ),
     ] = None
     misfire: Annotated[
         Misfire | None, typer.Option("--misfire", help="What becomes of missed fires.", show_default=False)

@@ -121,7 +121,7 @@ def stop(ctx: typer.Context, names: JobArgs) -> None:
     """Fire jobs no more until they are started. What is queued is skipped, what runs goes on."""
     app = app_of(ctx, makes=False)
     for job in _find(app, names):
-        changed = app.service.jobs.stop(job.id)
+        changed = app.service.jobs.stop(job.id, by=app.by())
         app.say("job.stopped" if changed else "job.was_stopped", name=job.name)
 
 
@@ -129,7 +129,7 @@ def stop(ctx: typer.Context, names: JobArgs) -> None:
 def start(ctx: typer.Context, names: JobArgs, *, reset_count: ResetCount = False) -> None:
     """Fire stopped jobs again, from now on; never for the past."""
     app = app_of(ctx, makes=False)
-    _started(app, [app.service.jobs.start(job.id, reset_count=reset_count) for job in _find(app, names)])
+    _started(app, [app.service.jobs.start(job.id, reset_count=reset_count, by=app.by()) for job in _find(app, names)])
 
 
 @examples("pyjobs job restart backup", "pyjobs job restart 3 --reset-count")
@@ -138,8 +138,8 @@ def restart(ctx: typer.Context, names: JobArgs, *, reset_count: ResetCount = Fal
     app = app_of(ctx, makes=False)
     jobs = _find(app, names)
     for job in jobs:
-        app.service.jobs.stop(job.id)
-    _started(app, [app.service.jobs.start(job.id, reset_count=reset_count) for job in jobs])
+        app.service.jobs.stop(job.id, by=app.by())
+    _started(app, [app.service.jobs.start(job.id, reset_count=reset_count, by=app.by()) for job in jobs])
 
 
 @examples("pyjobs job kill backup", "pyjobs job kill backup --dry-run")
@@ -186,7 +186,7 @@ def stop_all(ctx: typer.Context) -> None:
 def resume(ctx: typer.Context) -> None:
     """Let a paused scheduler fire again, from now on: paused time is not missed time."""
     app = app_of(ctx)
-    app.say("system.resumed" if app.service.system.resume() else "system.was_not_paused")
+    app.say("system.resumed" if app.service.system.resume(app.by()) else "system.was_not_paused")
 
 
 @examples("pyjobs job run-all", "pyjobs job run-all --dry-run")
@@ -200,7 +200,7 @@ def run_all(ctx: typer.Context, *, dry_run: DryRun = False, output: Output = Non
         jobs = app.service.jobs.list(JobQuery(state=0))
         render.listing(app, jobs_noun(), rows_of(app, reversed(jobs)))
         return
-    if app.service.system.resume():
+    if app.service.system.resume(app.by()):
         app.say("system.resumed")
     runs = app.service.system.run_all(app.service.runs)
     render.listing(app, runs_noun(), runs)

@@ -15,7 +15,7 @@ from pyjobs.cli.times import span
 from pyjobs.cli.views import JobRow, state_of, zoned_schedule
 from pyjobs.commandtext import CommandSpec, FuncSpec, HttpSpec, Spec
 from pyjobs.errors import BadTrigger, PyjobsError
-from pyjobs.jobs import Fold, Gap, Job, Run, TriggerType
+from pyjobs.jobs import Backoff, Fold, Gap, Job, OnLost, Run, TriggerType
 
 __all__ = ["job_page", "timeout_of"]
 
@@ -50,6 +50,9 @@ def job_page(app: App, row: JobRow, fires: Sequence[int], runs: Sequence[Run], *
             ("f.window", span(job.catchup_window_s * 1000, whole=True)),
             ("f.timeout", _timeout(app, job, spec)),
             ("f.retries", _retries(app, spec)),
+            ("f.backoff", job.retry_backoff.value if job.retry_backoff is not Backoff.FIXED else ""),
+            ("f.retry_on", job.retry_on),
+            ("f.on_lost", job.on_lost.value if job.on_lost is not OnLost.RECORD else ""),
             ("f.grace", f"{job.grace_s}s"),
             ("f.count", f"{job.run_count} / {job.max_run_count}" if job.max_run_count else str(job.run_count)),
             ("f.created", view.full(job.created_ms)),

@@ -79,6 +79,10 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "f.timeout": ("TIMEOUT", "超时"),
     "f.none": ("none", "无"),
     "f.retries": ("RETRIES", "重试次数"),
+    "f.backoff": ("RETRY BACK-OFF", "重试退避"),
+    "f.retry_on": ("RETRY ON", "重试条件"),
+    "f.on_lost": ("WHEN LOST", "丢失时"),
+    "f.retry_of": ("MADE FOR", "替代"),
     "f.method": ("METHOD", "请求方法"),
     "f.url": ("URL", "地址"),
     "f.headers": ("HEADERS", "请求头"),
@@ -254,6 +258,6 @@ _WORDS = {
     "waiting": "等待", "stopped": "已停止", "queued": "排队", "running": "运行中", "success": "成功",
     "failed": "失败", "timeout": "超时", "killed": "已终止", "lost": "丢失", "skipped": "跳过", "missed": "错过",
     "cron": "定时", "manual": "手动", "catchup": "补执行", "retry": "重试",
-    "parallel": "并行", "serial": "串行", "immediate": "立即",
+    "parallel": "并行", "serial": "串行", "immediate": "立即", "replace": "替换",
     "now": "现在", "overdue": "已过期",
 }  # fmt: skip

@@ -104,6 +104,7 @@ def run_page(app: App, run: Run) -> list[str]:
             ("col.late", span(run.lateness_ms)),
             ("f.attempt", str(run.attempt) if run.attempt > 1 else ""),
             ("f.exit_code", "" if run.exit_code is None else str(run.exit_code)),
+            ("f.retry_of", run.retry_of or ""),
             ("f.kill_by", run.kill_by or ""),
             ("col.mode", run.mode),
             ("col.command", run.command),

@@ -41,7 +41,8 @@ _BY_FIELD = {
     "at": "--at",
     "max_run_count": "--max-runs",
 } | {name: f"--{name.replace('_', '-')}" for name in (
-    "desc", "timezone", "dst_gap", "dst_fold", "allow_mode", "misfire", "catchup_window", "timeout", "grace"
+    "desc", "timezone", "dst_gap", "dst_fold", "allow_mode", "misfire", "catchup_window", "timeout", "grace",
+    "retry_backoff", "retry_on", "on_lost"
 )}  # fmt: skip
 _PAIRS = {"header": ":", "env": "="}
 
@@ -87,6 +88,9 @@ def fields_of(flags: JobFlags, zone: ZoneInfo, old: Job | None = None) -> JobFie
         catchup_window_s=seconds("--catchup-window", flags.catchup_window),
         max_run_count=flags.max_runs,
         grace_s=seconds("--grace", flags.grace),
+        retry_backoff=flags.retry_backoff and flags.retry_backoff.value,
+        retry_on=flags.retry_on,
+        on_lost=flags.on_lost and flags.on_lost.value,
     )
 
 

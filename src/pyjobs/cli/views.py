@@ -141,6 +141,9 @@ def _job_document(row: JobRow, view: View) -> dict[str, Any]:
         "run_count": job.run_count,
         "timeout_seconds": job.timeout_s,
         "grace_seconds": job.grace_s,
+        "retry_backoff": job.retry_backoff.value,
+        "retry_on": job.retry_on,
+        "on_lost": job.on_lost.value,
         "next_fire": view.iso(job.next_fire_ms),
         "last_run": view.iso(job.last_run_ms),
         "last_state": row.result or None,
@@ -197,6 +200,7 @@ def run_document(run: Run, view: View, *, output: bool = True) -> dict[str, Any]
         "exit_code": run.exit_code,
         "signal": run.signal,
         "reason": run.error,
+        "retry_of": run.retry_of,
         "killed_by": run.kill_by,
     }
     if output:

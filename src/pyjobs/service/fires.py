@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pyjobs.clock import text
 from pyjobs.errors import PyjobsError
 from pyjobs.jobs import AllowMode, Job, JobState, Run, RunState, Source
-from pyjobs.ports import Claimed, End, Store
+from pyjobs.ports import Claimed, End, Event, EventKind, Store
 from pyjobs.timetable import Plan, plan
 from pyjobs.triggers import trigger_of
 
@@ -93,6 +93,7 @@ def _planned(job: Job, due_ms: int, now_ms: int, default_zone: str) -> Plan:
 
 def _stop(store: Store, claims: Claims, job: Job, reason: str, now_ms: int) -> None:
     store.stop_job_itself(job.id, reason, now_ms)
+    store.add_event(Event(at_ms=now_ms, kind=EventKind.JOB_STOPPED, job_id=job.id, detail={"reason": reason}))
     claims.stopped.append((job, reason))
     claims.next_fires[job.id] = None
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pyjobs import commandtext
 from pyjobs.clock import Clock
 from pyjobs.errors import Invalid, NotFound, PyjobsError
-from pyjobs.jobs import AllowMode, Fold, Gap, Job, JobState, Misfire, RunState, TriggerType
-from pyjobs.ports import Active, End, JobQuery, Nudge, Page, Store
+from pyjobs.jobs import AllowMode, Backoff, Fold, Gap, Job, JobState, Misfire, OnLost, RunState, TriggerType
+from pyjobs.ports import Active, End, Event, EventKind, JobQuery, Nudge, Page, Store
+from pyjobs.retries import retry_on
 
 if TYPE_CHECKING:
     from pyjobs.triggers import Trigger
@@ -53,6 +54,9 @@ class JobFields:
     max_run_count: int | None = None
     timeout_s: int | None = None
     grace_s: int | None = None
+    retry_backoff: str | None = None
+    retry_on: str | None = None
+    on_lost: str | None = None
     state: int | None = None
 
 
@@ -90,16 +94,18 @@ class Jobs:
         job = validated(fields, now, self.default_zone)
         return Added(job, self.next_fires(job, 3, now))
 
-    def add(self, fields: JobFields) -> Added:
+    def add(self, fields: JobFields, *, by: str = "") -> Added:
         """
-        Store a new job.
+        Store a new job; `by` is who did it, for `why`.
 
         Raises:
             Invalid: a field is missing or wrong.
             NameTaken: there is a job with this name.
         """
         now = self._clock.now_ms()
-        job = self._store.add_job(validated(fields, now, self.default_zone))
+        with self._store.transaction():
+            job = self._store.add_job(validated(fields, now, self.default_zone))
+            self._note(EventKind.JOB_ADDED, job.id, now, by)
         self._nudge.send()
         return Added(job, self.next_fires(job, 3, now))
 
@@ -107,7 +113,7 @@ class Jobs:
         """All changes inside become one transaction: all of them, or none."""
         return self._store.transaction()
 
-    def edit(self, job_id: int, fields: JobFields) -> Added:
+    def edit(self, job_id: int, fields: JobFields, *, by: str = "") -> Added:
         """
         Change what was said; a failed edit changes nothing. An edit never fires for the past.
 
@@ -116,7 +122,9 @@ class Jobs:
         """
         now = self._clock.now_ms()
         with self._store.transaction():
-            job = self._store.update_job(_edited(self.get(job_id), fields, now, self.default_zone))
+            old = self.get(job_id)
+            job = self._store.update_job(_edited(old, fields, now, self.default_zone))
+            self._note_edit(old, job, now, by)
             if job.state is JobState.STOPPED:
                 self._drop_queued(job_id, "the job was stopped before its turn came", now)
         self._nudge.send()
@@ -182,7 +190,7 @@ class Jobs:
             moment, fires = fire, (*fires, fire)
         return tuple(fires)
 
-    def stop(self, job_id: int) -> bool:
+    def stop(self, job_id: int, *, by: str = "") -> bool:
         """No more fires; what is queued is skipped, what runs goes on. False when it was stopped already."""
         with self._store.transaction():
             job = self.get(job_id)
@@ -192,11 +200,12 @@ class Jobs:
             self._store.update_job(
                 dataclasses.replace(job, state=JobState.STOPPED, next_fire_ms=None, stop_reason="", updated_ms=now)
             )
+            self._note(EventKind.JOB_STOPPED, job_id, now, by)
             self._drop_queued(job_id, "the job was stopped before its turn came", now)
         self._nudge.send()
         return True
 
-    def start(self, job_id: int, *, reset_count: bool = False) -> Job:
+    def start(self, job_id: int, *, reset_count: bool = False, by: str = "") -> Job:
         """Fire again from now on, never for the past; a job that is not stopped goes on as it is."""
         now = self._clock.now_ms()
         with self._store.transaction():
@@ -215,15 +224,18 @@ class Jobs:
             job = dataclasses.replace(job, state=JobState.WAITING, stop_reason="", updated_ms=now)
             job = dataclasses.replace(job, next_fire_ms=_first_fire(job, now, self.default_zone, added=True))
             job = self._store.update_job(job)
+            self._note(EventKind.JOB_STARTED, job_id, now, by)
         self._nudge.send()
         return job
 
-    def copy(self, job_id: int, name: str) -> Added:
+    def copy(self, job_id: int, name: str, *, by: str = "") -> Added:
         """A second job like this one, stopped, under another name."""
         old, now = self.get(job_id), self._clock.now_ms()
         fields = JobFields(**{f.name: getattr(old, f.name) for f in dataclasses.fields(JobFields)})
         copied = validated(dataclasses.replace(fields, name=name, state=2), now, self.default_zone)
-        job = self._store.add_job(copied)
+        with self._store.transaction():
+            job = self._store.add_job(copied)
+            self._note(EventKind.JOB_ADDED, job.id, now, by)
         self._nudge.send()
         return Added(job, ())
 
@@ -255,6 +267,8 @@ class Jobs:
                 fire, problem = self._next_or_problem(job, now)
                 if problem:
                     self._store.stop_job_itself(job.id, problem, now)
+                    detail = {"reason": problem}
+                    self._store.add_event(Event(at_ms=now, kind=EventKind.JOB_STOPPED, job_id=job.id, detail=detail))
                 elif fire != job.next_fire_ms:
                     self._store.update_job(dataclasses.replace(job, next_fire_ms=fire))
                 if problem or fire != job.next_fire_ms:
@@ -270,6 +284,19 @@ class Jobs:
             return _trigger(job, self.default_zone).next_after(now_ms), ""
         except PyjobsError as exc:
             return None, f"its schedule cannot be used any more: {exc}"
+
+    def _note(self, kind: EventKind, job_id: int, now_ms: int, by: str) -> None:
+        self._store.add_event(Event(at_ms=now_ms, kind=kind, job_id=job_id, detail={"by": by} if by else {}))
+
+    def _note_edit(self, old: Job, new: Job, now_ms: int, by: str) -> None:
+        """Note what `why` needs to tell about the past: how it was scheduled, and since when it is stopped or not."""
+        before = {name: getattr(old, name) for name in _SCHEDULE}
+        if before != {name: getattr(new, name) for name in _SCHEDULE}:
+            detail = {**before, "anchor_ms": old.anchor_ms, "by": by}
+            self._store.add_event(Event(at_ms=now_ms, kind=EventKind.JOB_RESCHEDULED, job_id=new.id, detail=detail))
+        if new.state is not old.state:
+            stopped = new.state is JobState.STOPPED
+            self._note(EventKind.JOB_STOPPED if stopped else EventKind.JOB_STARTED, new.id, now_ms, by)
 
     def _drop_queued(self, job_id: int, reason: str, now_ms: int) -> None:
         for run in self._store.active_runs([job_id]):
@@ -436,6 +463,11 @@ def _choice(field: str, kind: type[_E], value: object) -> _E:
         raise Invalid(field, f"`{value}` is not one of {known}", f"`{value}` 无效，可用：{known}") from None
 
 
+def _retry_on(value: str) -> str:
+    retry_on(value)
+    return ",".join(filter(None, (part.strip() for part in value.split(","))))
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _name,
     "desc": _desc,
@@ -453,5 +485,8 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "max_run_count": _number("max_run_count", 0, _MAX_COUNT),
     "timeout_s": _number("timeout", 0, _MAX_SECONDS),
     "grace_s": _number("grace", 0, 3600),
+    "retry_backoff": lambda value: _choice("retry_backoff", Backoff, value),
+    "retry_on": _retry_on,
+    "on_lost": lambda value: _choice("on_lost", OnLost, value),
     "state": lambda value: _choice("state", JobState, value),
 }

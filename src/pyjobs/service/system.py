@@ -11,7 +11,7 @@ from typing import Any
 from pyjobs.clock import Clock
 from pyjobs.errors import NotFound
 from pyjobs.jobs import JobState, Run
-from pyjobs.ports import Executed, JobQuery, Nudge, Store
+from pyjobs.ports import Event, EventKind, Executed, JobQuery, Nudge, Store
 from pyjobs.service.jobs import Jobs, Repair
 from pyjobs.service.runs import Runs
 
@@ -48,11 +48,13 @@ class System:
         with self._store.transaction():
             if self._store.fact(_PAUSED):
                 return False
-            self._store.set_fact(_PAUSED, json.dumps({"by": by, "since_ms": self._clock.now_ms()}))
+            now = self._clock.now_ms()
+            self._store.set_fact(_PAUSED, json.dumps({"by": by, "since_ms": now}))
+            self._store.add_event(Event(at_ms=now, kind=EventKind.PAUSED, detail={"by": by}))
         self._nudge.send()
         return True
 
-    def resume(self) -> bool:
+    def resume(self, by: str = "") -> bool:
         """Fire again from now on: paused time is not missed time. False when it was not paused."""
         with self._store.transaction():
             if not self._store.fact(_PAUSED):
@@ -60,6 +62,7 @@ class System:
             now = self._clock.now_ms()
             self._jobs.recompute(only=lambda job: job.next_fire_ms is not None and job.next_fire_ms <= now, again=True)
             self._store.set_fact(_PAUSED, None)
+            self._store.add_event(Event(at_ms=now, kind=EventKind.RESUMED, detail={"by": by}))
         self._nudge.send()
         return True
 

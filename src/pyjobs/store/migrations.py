@@ -182,7 +182,30 @@ END
 )
 #: What is asked again and again is how many jobs there are of each state.
 _BY_STATE = ("CREATE INDEX jobs_state ON jobs (state)",)
-_STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _PERMITS, _FIGURES, _BY_STATE)
+#: Policies of a job about what failed or was lost, and what of that a run is in.
+_RETRIES = (
+    "ALTER TABLE jobs ADD COLUMN retry_backoff TEXT NOT NULL DEFAULT 'fixed'",
+    "ALTER TABLE jobs ADD COLUMN retry_on TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE jobs ADD COLUMN on_lost TEXT NOT NULL DEFAULT 'record'",
+    "ALTER TABLE job_logs ADD COLUMN retry_of TEXT",
+    "ALTER TABLE job_logs ADD COLUMN retry_at INTEGER",
+)
+#: What happened beside the runs: when nobody was there, who paused, how a job was scheduled before.
+_EVENTS = (
+    """
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    at INTEGER NOT NULL,
+    kind TEXT NOT NULL,
+    job_id INTEGER,
+    detail TEXT NOT NULL DEFAULT '{}'
+)
+""",
+    "CREATE INDEX events_job ON events (job_id, at)",
+    "CREATE INDEX events_at ON events (at)",
+    "CREATE TRIGGER drop_events AFTER DELETE ON jobs BEGIN DELETE FROM events WHERE job_id = old.id; END",
+)
+_STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _PERMITS, _FIGURES, _BY_STATE, _RETRIES, _EVENTS)
 LATEST = len(_STEPS)
 _VERSIONS = "schema_version"
 

@@ -27,6 +27,7 @@ from pyjobs.errors import Conflict, Invalid, NameTaken, NotAllowed, NotFound, St
 from pyjobs.folders import make_private
 from pyjobs.jobs import Job, JobState, Run, RunState
 from pyjobs.ports import Active, Claimed, End, JobQuery, Page, RunQuery, Start
+from pyjobs.store.events import EventRows
 from pyjobs.store.figures import FigureRows
 from pyjobs.store.migrations import check, migrate
 from pyjobs.store.permits import PermitRows
@@ -70,7 +71,7 @@ class _Now(threading.local):
     durable = True
 
 
-class SqliteStore(PermitRows, FigureRows):
+class SqliteStore(PermitRows, FigureRows, EventRows):
     """ports.Store over one SQLite file."""
 
     def __init__(self, path: Path, *, patience_s: float = 5.0, checkpoints: bool = False) -> None:
@@ -413,7 +414,7 @@ class SqliteStore(PermitRows, FigureRows):
     def start_runs(self, starts: Sequence[Start], owner: str) -> set[str]:
         """queued -> running, or a new attempt or pid of a running one; answers those that had this owner and state."""
         sql = (
-            "UPDATE job_logs SET state = 'running', attempt = ?, pid = ?, pid_start = ?,"
+            "UPDATE job_logs SET state = 'running', attempt = ?, pid = ?, pid_start = ?, retry_at = ?,"
             " started_at = coalesce(started_at, ?), start_time = coalesce(start_time, ?)"
             f" WHERE exec_id = ? AND {_ACTIVE} AND owner = ?"
         )
@@ -423,7 +424,7 @@ class SqliteStore(PermitRows, FigureRows):
                 s.exec_id
                 for s in starts
                 if execute(
-                    sql, (s.attempt, s.pid, s.pid_start, s.started_ms, text(s.started_ms), s.exec_id, owner)
+                    sql, (s.attempt, s.pid, s.pid_start, s.retry_ms, s.started_ms, text(s.started_ms), s.exec_id, owner)
                 ).rowcount
             }
 

@@ -13,7 +13,20 @@ from typing import Any, NamedTuple, TypeVar
 from peewee import AutoField, BigIntegerField, Database, IntegerField, Model, TextField
 
 from pyjobs.clock import parse_text, text
-from pyjobs.jobs import AllowMode, Fold, Gap, Job, JobState, Misfire, Run, RunState, Source, TriggerType
+from pyjobs.jobs import (
+    AllowMode,
+    Backoff,
+    Fold,
+    Gap,
+    Job,
+    JobState,
+    Misfire,
+    OnLost,
+    Run,
+    RunState,
+    Source,
+    TriggerType,
+)
 
 __all__ = ["JOB_COLUMNS", "RUN_COLUMNS", "Tables", "job_of", "job_values", "make_tables", "run_of", "run_values"]
 
@@ -24,6 +37,8 @@ _GAPS = {member.value: member for member in Gap}
 _FOLDS = {member.value: member for member in Fold}
 _ALLOW_MODES = {member.value: member for member in AllowMode}
 _MISFIRES = {member.value: member for member in Misfire}
+_BACKOFFS = {member.value: member for member in Backoff}
+_ON_LOST = {member.value: member for member in OnLost}
 _JOB_STATES = {member.value: member for member in JobState}
 _SHAPES: set[tuple[type, ...]] = set()
 
@@ -74,6 +89,9 @@ def make_tables(database: Database) -> Tables:
         last_state = TextField(null=True)
         last_duration_ms = BigIntegerField(null=True)
         revision = BigIntegerField()
+        retry_backoff = TextField()
+        retry_on = TextField()
+        on_lost = TextField()
 
         class Meta:
             table_name = "jobs"
@@ -108,6 +126,8 @@ def make_tables(database: Database) -> Tables:
         pid_start = BigIntegerField(null=True)
         kill_by = TextField(null=True)
         forced = IntegerField()
+        retry_of = TextField(null=True)
+        retry_at = BigIntegerField(null=True)
 
         class Meta:
             table_name = "job_logs"
@@ -127,12 +147,13 @@ JOB_COLUMNS = (
     "id", "name", "desc", "cron_expr", "mode", "command", "allow_mode", "max_run_count", "run_count", "state",
     "last_run_time", "created_at", "updated_at", "trigger_type", "interval_seconds", "run_at", "anchor_at", "timezone",
     "dst_gap", "dst_fold", "misfire", "catchup_window", "timeout", "grace", "stop_reason", "next_fire_at",
-    "last_state", "last_duration_ms", "revision",
+    "last_state", "last_duration_ms", "revision", "retry_backoff", "retry_on", "on_lost",
 )  # fmt: skip
 RUN_COLUMNS = (
     "id", "job_id", "output", "exec_id", "job_name", "mode", "command", "state", "source", "scheduled_for",
     "first_for", "fires", "claimed_at", "started_at", "ended_at", "duration_ms", "attempt", "exit_code", "signal",
     "error", "stderr_at", "owner", "pid", "pid_start", "kill_by", "forced",
+    "retry_of", "retry_at",
 )  # fmt: skip
 
 
@@ -148,10 +169,10 @@ def _job_of(row: tuple[Any, ...]) -> Job:
     (job_id, name, desc, cron_expr, mode, command, allow_mode, max_run_count, run_count, state, last_run_time,
      created_at, updated_at, trigger_type, interval_s, run_at, anchor_at, timezone, dst_gap, dst_fold, misfire,
      catchup_window, timeout, grace, stop_reason, next_fire_at, last_state, last_duration_ms,
-     revision) = row  # fmt: skip
+     revision, retry_backoff, retry_on, on_lost) = row  # fmt: skip
     # SQLite keeps any value in any column, whatever its type says. Rows have few shapes: each is checked once.
     if (shape := tuple(map(type, row))) not in _SHAPES:
-        _check(str, name, desc, cron_expr, mode, command, timezone, stop_reason)
+        _check(str, name, desc, cron_expr, mode, command, timezone, stop_reason, retry_on)
         _check(int, max_run_count, run_count, interval_s, anchor_at, catchup_window, grace, revision)
         _check(int, *(n for n in (run_at, timeout, next_fire_at, last_duration_ms) if n is not None))
         _SHAPES.add(shape)
@@ -176,6 +197,9 @@ def _job_of(row: tuple[Any, ...]) -> Job:
         run_count=run_count,
         timeout_s=timeout,
         grace_s=grace,
+        retry_backoff=_BACKOFFS[retry_backoff],
+        retry_on=retry_on,
+        on_lost=_ON_LOST[on_lost],
         state=_JOB_STATES[state],
         stop_reason=stop_reason,
         last_run_ms=_ms(last_run_time),
@@ -238,6 +262,9 @@ def job_values(job: Job) -> dict[str, Any]:
         "grace": job.grace_s,
         "stop_reason": job.stop_reason,
         "next_fire_at": job.next_fire_ms,
+        "retry_backoff": job.retry_backoff.value,
+        "retry_on": job.retry_on,
+        "on_lost": job.on_lost.value,
     }
 
 
@@ -245,7 +272,7 @@ def run_of(row: tuple[Any, ...]) -> Run:
     """The run in a row of RUN_COLUMNS."""
     (row_id, job_id, output, exec_id, job_name, mode, command, state, source, scheduled_for, first_for, fires,
      claimed_at, started_at, ended_at, duration_ms, attempt, exit_code, signal, error, stderr_at, owner, pid,
-     pid_start, kill_by, forced) = row  # fmt: skip
+     pid_start, kill_by, forced, retry_of, retry_at) = row  # fmt: skip
     return Run(
         id=row_id,
         exec_id=exec_id,
@@ -273,13 +300,15 @@ def run_of(row: tuple[Any, ...]) -> Run:
         pid_start=pid_start,
         kill_by=kill_by,
         forced=bool(forced),
+        retry_of=retry_of,
+        retry_ms=retry_at,
     )
 
 
 #: Columns of a row that a claim writes; the others have their defaults.
 _BORN = (
     "job_id", "job_name", "mode", "command", "state", "source", "exec_id", "scheduled_for", "first_for", "fires",
-    "claimed_at", "ended_at", "end_time", "error", "owner", "forced",
+    "claimed_at", "ended_at", "end_time", "error", "owner", "forced", "retry_of",
 )  # fmt: skip
 
 
@@ -288,7 +317,7 @@ def run_values(run: Run) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     return _BORN, (
         run.job_id, run.job_name, run.mode, run.command, run.state.value, run.source.value, run.exec_id,
         run.scheduled_ms, run.first_ms, run.fires, run.claimed_ms, run.ended_ms, _text(run.ended_ms), run.error,
-        run.owner, int(run.forced),
+        run.owner, int(run.forced), run.retry_of,
     )  # fmt: skip
 
 
