@@ -146,7 +146,8 @@ def parse(mode: str, text: str, *, lenient: bool = False) -> Spec:
     values: dict[str, str] = {}
     found = _lines(text)
     if found is None:
-        values[_main_tag(kind)] = _LINE_END.sub("\n", text).strip()
+        # No more than `_TAG` takes for space: another kind in front may be why a text is no tag.
+        values[_main_tag(kind)] = _LINE_END.sub("\n", text).strip(" \t\r\n")
     else:
         for tag, value in found:
             if tag not in known:

@@ -223,6 +223,8 @@ def anything(draw: st.DrawFn) -> tuple[str, str]:
 @given(anything())
 @example(("command", "echo hi\n【timeout】5"))
 @example(("command", "a\r\r\nb"))
+@example(("command", "\x0b【】"))
+@example(("command", "\u3000【x】y"))
 @example(("command", "【command】 【x】y"))
 @example(("command", "【command】 【x】y\n【x"))
 @example(("command", "【command】x\n【env】A=1| ||| B=2"))
