@@ -176,7 +176,7 @@ def run_here(settings: Settings, run: Run) -> Run:
     """
     import logging
 
-    from pyjobs.runner import run_one
+    from pyjobs.foreground import run_one
     from pyjobs.store import open_store
 
     logging.getLogger("pyjobs").addHandler(logging.NullHandler())
@@ -185,6 +185,30 @@ def run_here(settings: Settings, run: Run) -> Run:
     store = open_store(settings)
     try:
         return run_one(store, run, executors, spool, SystemClock(), settings.job_timeout)
+    finally:
+        for executor in executors.values():
+            executor.close()
+        store.close()
+
+
+def settle_here(settings: Settings, job_id: int) -> None:
+    """
+    Give those runs of a job their end whose owner died and of which nothing is left; a daemon does it by itself.
+
+    Without one, a run that was killed with the process that made it would hold its job back for ever.
+    """
+    from pyjobs.slots import Slots
+    from pyjobs.store import open_store
+    from pyjobs.takeover import Takeover
+
+    spool, executors, clock = build_spool(settings), build_executors(settings, build_functions(settings)), SystemClock()
+    store, owner = open_store(settings), me()
+    try:
+        slots = Slots(store, executors, spool, clock, owner, limit=1, default_timeout_s=settings.job_timeout)
+        takeover = Takeover(store, executors, slots, clock, owner, quarantine_crashes=settings.quarantine_crashes)
+        takeover.settle(job_id)
+        slots.collect(list(slots.flights))
+        slots.flush()
     finally:
         for executor in executors.values():
             executor.close()

@@ -67,6 +67,9 @@ class Settings:
     )
     drain: int = _setting(25, "how long a stop waits for short work", unit="s", bare=False)
     on_stop: str = _setting("leave", "what a stop does with work that is still running: leave or kill", bare=False)
+    quarantine_crashes: int = _setting(
+        3, "crashes of the runner within 72 h that a job may be in flight in before it is stopped; 0: any", unit="n"
+    )
     functions_dir: str = _setting("functions", "where user functions are")
     files_dir: str = _setting("files", "the only folder that the built-in File function may touch")
     import_timeout: int = _setting(

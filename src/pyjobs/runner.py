@@ -11,46 +11,39 @@ import contextlib
 import fcntl
 import logging
 import os
-import selectors
-import signal
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
 
 import schedule
 
 from pyjobs import procs
+from pyjobs.attendance import Attendance
 from pyjobs.clock import Clock
 from pyjobs.config import Settings
 from pyjobs.errors import Conflict, StoreBusy
 from pyjobs.folders import runner_lock
-from pyjobs.jobs import ACTIVE, Run, RunState
-from pyjobs.ports import End, Executor, Output, Store
+from pyjobs.jobs import RunState
+from pyjobs.ports import Executor, Output, Store
 from pyjobs.service import Service
 from pyjobs.service.fires import claim_due
-from pyjobs.slots import Flight, Slots
+from pyjobs.slots import Slots
+from pyjobs.takeover import Takeover
 from pyjobs.timetable import Timetable
+from pyjobs.wakeup import HasFileno, Wakeup
 
-__all__ = ["Runner", "Wakeup", "lock_store", "run_one"]
+__all__ = ["Receiver", "Runner", "lock_store"]
 
 _log = logging.getLogger(__name__)
 _EVERY_S = 1
 _SWEEP_S = 30
-#: Where a system has no pidfd, ended processes are looked for this often.
-_POLL_S = 0.05
-#: A wall clock that differs by more from elapsed time was set, or the host slept.
-_JUMP_MS = 2000
 #: A store that was locked is tried again after this.
 _BUSY_PAUSE_S = 0.1
 _OLD_EXIT_S = 3600
-
-
-class HasFileno(Protocol):
-    """What a selector takes."""
-
-    def fileno(self) -> int:
-        """Its descriptor."""
+_TIDY_S = 3600
+#: As long as runs are kept.
+_OLD_EVENT_MS = 90 * 24 * 3600 * 1000
 
 
 class Receiver(HasFileno, Protocol):
@@ -61,63 +54,6 @@ class Receiver(HasFileno, Protocol):
 
     def close(self) -> None:
         """Take it away."""
-
-
-class Wakeup:
-    """What the loop sleeps on: ends of runs, nudges, signals."""
-
-    def __init__(self) -> None:
-        """Open the selector and the pipe through which signals come."""
-        self._selector = selectors.DefaultSelector()
-        self._blind: set[Flight] = set()
-        self._fds: dict[int, int] = {}
-
-    def add(self, source: int | HasFileno, tag: str) -> None:
-        """Wake for a descriptor or what has one."""
-        self._selector.register(source, selectors.EVENT_READ, tag)
-
-    def watch(self, flight: Flight) -> None:
-        """Wake when this flight's attempt ends."""
-        assert flight.attempt is not None
-        number = flight.attempt.fileno()
-        if number < 0:
-            self._blind.add(flight)
-            return
-        self._fds[id(flight)] = number
-        self._selector.register(number, selectors.EVENT_READ, flight)
-
-    def unwatch(self, flight: Flight) -> None:
-        """Forget it, before its descriptor is closed."""
-        self._blind.discard(flight)
-        number = self._fds.pop(id(flight), None)
-        if number is not None:
-            self._selector.unregister(number)
-
-    def wait(self, seconds: float) -> tuple[list[Flight], set[str]]:
-        """Sleep; answers flights to look at, and tags of other sources."""
-        if self._blind:
-            seconds = min(seconds, _POLL_S)
-        flights, tags = list(self._blind), set()
-        for key, _ in self._selector.select(max(0.0, seconds)):
-            if isinstance(key.data, str):
-                tags.add(key.data)
-            else:
-                flights.append(key.data)
-        return flights, tags
-
-    def look_again(self, flights: Iterable[Flight]) -> None:
-        """
-        Poll flights whose descriptor stays readable though they are not over.
-
-        Their status is not written down yet by whoever is their parent, or something that they started is left.
-        """
-        for flight in flights:
-            self.unwatch(flight)
-            self._blind.add(flight)
-
-    def close(self) -> None:
-        """Release the selector."""
-        self._selector.close()
 
 
 class Runner:
@@ -140,6 +76,10 @@ class Runner:
             store, executors, output, clock, self.owner,
             limit=settings.max_concurrent_jobs, default_timeout_s=settings.job_timeout,
         )  # fmt: skip
+        self._takeover = Takeover(
+            store, executors, self.slots, clock, self.owner, quarantine_crashes=settings.quarantine_crashes
+        )
+        self._attendance = Attendance(store, clock, settings.run_dir / "seen", self.owner)
         self.timetable = Timetable()
         self.wakeup = Wakeup()
         self.slots.watch, self.slots.unwatch = self.wakeup.watch, self.wakeup.unwatch
@@ -149,7 +89,6 @@ class Runner:
         self._paused = False
         self._not_before = 0.0
         self._trouble = ""
-        self._skew_ms = self._skew()
         self._gmt_offset = time.localtime().tm_gmtoff
         self._stops = 0
         self._leave_at = 0.0
@@ -163,6 +102,7 @@ class Runner:
     def start(self) -> None:
         """Take over what a dead runner left, and learn what is due."""
         self.wakeup.add(self._receiver, "nudge")
+        self._attendance.come()
         self._check_zone()
         self._look(everything=True)
         self._sweep()
@@ -234,7 +174,9 @@ class Runner:
         if not due:
             return
         try:
-            claims = claim_due(self._store, due, now_ms, self.owner, self._service.jobs.default_zone)
+            claims = claim_due(
+                self._store, due, now_ms, self.owner, self._service.jobs.default_zone, self._attendance.absences
+            )
         except BaseException:
             for job_id, due_ms in due:
                 self.timetable.set(job_id, due_ms)
@@ -243,7 +185,8 @@ class Runner:
             self.timetable.set(job_id, next_ms)
         for job, reason in claims.stopped:
             _log.warning("job %s stopped itself: %s", job.name, reason)
-        self.slots.supersede(claims.superseded, claims.launch)
+        self.slots.waiting.supersede(claims.superseded, claims.launch)
+        self.slots.kill(claims.replaced)
 
     def _advance(self) -> None:
         self.slots.enforce()
@@ -272,43 +215,10 @@ class Runner:
 
     def _sweep(self) -> None:
         """Give the runs of dead owners their end, or go on with them."""
-        flying = {flight.run.exec_id for flight in self.slots.flights}
-        for run in self._store.active_runs():
-            if run.owner in (None, self.owner) or run.exec_id in flying or procs.owner_alive(run.owner or ""):
-                continue
-            if self._store.take([run.exec_id], self.owner, run.owner):
-                self._inherit(run)
+        self._takeover.sweep()
         # Somebody may have asked for the end of one while it had no runner.
         self.slots.kill(self._store.kill_requests(self.owner))
         self._forget_old_exits()
-
-    def _inherit(self, run: Run) -> None:
-        same_boot = (run.owner or "").partition("/")[0] == procs.boot_id()
-        if run.state is RunState.QUEUED and same_boot:
-            # Marked as running before its launch: so this one was certainly never launched.
-            self.slots.admit([run])
-            return
-        executor = self._executors.get(run.mode)
-        attempt = executor.adopt(run) if executor is not None and same_boot else None
-        if attempt is None:
-            died = "the runner died while it ran" if same_boot else "the machine went down"
-            if run.pid is None:
-                died = "the runner died before it was known to be launched" if same_boot else died
-            self._lose(run, died)
-            return
-        _log.info("run %s of job %s goes on: pid %s", run.exec_id, run.job_name, attempt.pid)
-        self.slots.adopt(run, attempt)
-
-    def _lose(self, run: Run, reason: str) -> None:
-        now_ms = self._clock.now_ms()
-        spooled = self._output.read(run.exec_id)
-        duration = None if run.started_ms is None else max(0, now_ms - run.started_ms)
-        end = End(
-            exec_id=run.exec_id, state=RunState.LOST, ended_ms=now_ms, duration_ms=duration,
-            error=f"lost: {reason}", output=spooled.output, stderr_at=spooled.stderr_at,
-        )  # fmt: skip
-        self._store.end_runs([end], self.owner)
-        _log.warning("run %s of job %s is lost: %s", run.exec_id, run.job_name, reason)
 
     def _forget_old_exits(self) -> None:
         """Exit statuses of what nobody asks for: children that commands left behind."""
@@ -319,6 +229,9 @@ class Runner:
                 if path.name not in wanted and path.stat().st_mtime < oldest:
                     path.unlink()
 
+    def _forget_old_events(self) -> None:
+        self._store.forget_events(self._clock.now_ms() - _OLD_EVENT_MS)
+
     # --- duties ------------------------------------------------------------------------------------------------
 
     def _set_duties(self) -> None:
@@ -326,11 +239,13 @@ class Runner:
         self._duties.clear()
         for every_s, duty in (
             (_EVERY_S, self.heartbeat),
+            (_EVERY_S, self._attendance.touch),
             (_EVERY_S, self._look),
             (_EVERY_S, self.slots.trim),
             (_EVERY_S, self._service.runs.clean_up),
             (_EVERY_S * 2, self.reload),
             (_SWEEP_S, self._sweep),
+            (_TIDY_S, self._forget_old_events),
         ):
             self._duties.every(every_s).seconds.do(self._guarded, duty)
 
@@ -350,16 +265,9 @@ class Runner:
             self._service.jobs.recompute(only=lambda job: not job.timezone, again=True)
         self._store.set_fact("default_zone", zone)
 
-    def _skew(self) -> int:
-        boot = time.CLOCK_BOOTTIME if hasattr(time, "CLOCK_BOOTTIME") else time.CLOCK_MONOTONIC
-        return self._clock.now_ms() - time.clock_gettime_ns(boot) // 1_000_000
-
     def _mind_the_clock(self) -> None:
-        skew, offset = self._skew(), time.localtime().tm_gmtoff
-        jump_ms, self._skew_ms = skew - self._skew_ms, skew
-        if abs(jump_ms) > _JUMP_MS:
-            _log.warning("the clock was set by %+.1f s", jump_ms / 1000)
-        if abs(jump_ms) > _JUMP_MS or offset != self._gmt_offset:
+        offset = time.localtime().tm_gmtoff
+        if self._attendance.look_at_clock() or offset != self._gmt_offset:
             self._gmt_offset = offset
             self._set_duties()
 
@@ -379,9 +287,11 @@ class Runner:
             if self._trouble and self._clock.monotonic() >= self._not_before:
                 _log.info("the store can be written again")
                 self._trouble = ""
+                self._attendance.no_trouble()
 
     def _note_trouble(self, exc: StoreBusy) -> None:
         self._not_before = self._clock.monotonic() + _BUSY_PAUSE_S
+        self._attendance.trouble()
         if self._trouble != str(exc):
             self._trouble = str(exc)
             _log.warning("%s; nothing new starts meanwhile", exc)
@@ -401,13 +311,14 @@ class Runner:
         """What is a process goes on without us; what is not ends here."""
         self.slots.end_all(
             RunState.KILLED, "pyjobs was stopped before it ended",
-            only=lambda f: f.attempt is None or f.attempt.pid is None,
+            only=lambda f: f.attempt is not None and f.attempt.pid is None,
         )  # fmt: skip
         patience = self._clock.monotonic() + 5
         while any(f.ending for f in self.slots.flights) and self._clock.monotonic() < patience:
             self._drain_step()
         with contextlib.suppress(StoreBusy):
             self.slots.flush()
+        self._attendance.leave()
         for flight in self.slots.flights:
             _log.info("left running: run %s of job %s", flight.run.exec_id, flight.run.job_name)
 
@@ -433,42 +344,3 @@ def lock_store(path: Path) -> int:
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor
-
-
-def run_one(
-    store: Store, run: Run, executors: Mapping[str, Executor], output: Output, clock: Clock, default_timeout_s: int
-) -> Run:
-    """
-    Make one run that this process owns, without a runner; answers it as it ended.
-
-    INT, TERM and HUP end the run.
-    """
-    owner = run.owner or ""
-    slots = Slots(store, executors, output, clock, owner, limit=1, default_timeout_s=default_timeout_s)
-    wakeup = Wakeup()
-    slots.watch, slots.unwatch = wakeup.watch, wakeup.unwatch
-    asked: list[str] = []
-    handlers = {n: signal.signal(n, lambda n, _: asked.append(procs.describe_signal(n))) for n in _ENDING}
-    try:
-        slots.admit([run])
-        while (now_run := store.run(run.exec_id)) is not None and now_run.state in ACTIVE:
-            try:
-                slots.kill({run.exec_id: asked[-1]} if asked else store.kill_requests(owner))
-                slots.launch()
-                deadline = slots.deadline()
-                wait_s = 0.2 if deadline is None else min(0.2, deadline - clock.monotonic())
-                flights, _ = wakeup.wait(wait_s)
-                wakeup.look_again(slots.collect(flights))
-                slots.enforce()
-                slots.trim()
-                slots.flush()
-            except StoreBusy:
-                wakeup.wait(_BUSY_PAUSE_S)
-        return now_run or run
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        wakeup.close()
-
-
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

@@ -8,19 +8,20 @@ next one is taken, so that whoever comes after a crash finds out where it stood.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import logging
-from collections import deque
+import random
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from pyjobs import commandtext
 from pyjobs.clock import Clock
 from pyjobs.commandtext import Spec
+from pyjobs.ends import Ends
 from pyjobs.errors import PyjobsError, StoreBusy
-from pyjobs.jobs import AllowMode, Job, Run, RunState
+from pyjobs.jobs import Backoff, Job, Run, RunState
 from pyjobs.ports import Attempt, End, Executor, Launch, Outcome, Output, Start, Store
+from pyjobs.retries import pause_s, retry_on
+from pyjobs.waitlist import WaitList
 
 __all__ = ["Flight", "Slots"]
 
@@ -44,6 +45,9 @@ class Flight:
     grace_s: float
     #: Monotonic; of the run, and of its attempt.
     began: float
+    backoff: Backoff = Backoff.FIXED
+    #: Failures that are worth another attempt, in the job's words.
+    retry_on: str = ""
     attempt_no: int = 1
     attempt: Attempt | None = None
     #: Monotonic instant of what comes next: time-out, hard kill, next look, next attempt.
@@ -61,15 +65,6 @@ class Flight:
         return max(1, self.spec.times)
 
 
-class _Ended(NamedTuple):
-    """An end that is not recorded yet."""
-
-    end: End
-    attempt: Attempt | None
-    #: Whether the row holds all of the output.
-    whole: bool
-
-
 class Slots:
     """At most `limit` runs at once, in the order in which they came."""
 
@@ -85,14 +80,16 @@ class Slots:
         self._owner = owner
         self._limit = limit
         self._default_timeout_s = default_timeout_s
-        self._waiting: deque[Run] = deque()
-        #: By job: runs whose turn comes when the one that is running has ended.
-        self._held: dict[int, list[Run]] = {}
+        self.waiting = WaitList()
         self._flights: dict[str, Flight] = {}
         #: Flights of each job.
         self._busy_jobs: dict[int, int] = {}
-        self._ended: list[_Ended] = []
+        #: Ends that are not recorded yet.
+        self.ends = Ends(store, output, clock, owner)
         self._unrecorded: list[Start] = []
+        #: Attempts that failed, of runs that pause: to be forgotten once the pause is recorded.
+        self._spent: list[Attempt] = []
+        self._chance = random.SystemRandom()
         #: Whether something waits for its executor, not for a slot.
         self._unready = False
         #: Told of attempts whose end can be waited for, and of those that are over.
@@ -109,18 +106,18 @@ class Slots:
     @property
     def idle(self) -> bool:
         """Whether nothing is running and nothing waits to be recorded."""
-        return not self._flights and not self._ended
+        return not self._flights and not self.ends
 
     @property
     def pending(self) -> bool:
         """Whether something could be launched now."""
         free = len(self._flights) < self._limit
-        return free and bool((self._waiting and not self._unready) or self._freed())
+        return free and bool((self.waiting and not self._unready) or self.waiting.freed(self._busy_jobs))
 
     def deadline(self) -> float | None:
         """Monotonic instant at which `enforce` has something to do."""
         soonest = [f.deadline for f in self._flights.values() if f.deadline is not None]
-        if self._ended or self._unrecorded or self._unready:
+        if self.ends or self._unrecorded or self._unready:
             soonest.append(self._clock.monotonic() + _LOOK_AGAIN_S)
         return min(soonest, default=None)
 
@@ -128,27 +125,7 @@ class Slots:
 
     def admit(self, runs: Iterable[Run]) -> None:
         """Queue runs that are claimed and mine."""
-        self._waiting.extend(runs)
-
-    def supersede(self, old: Iterable[str], new: Iterable[Run]) -> None:
-        """Queue runs; one whose job had a waiting run that it takes the place of stands where that one stood."""
-        gone, fresh = set(old), {run.job_id: run for run in new}
-        places = {r.job_id: fresh[r.job_id] for r in self._waiting if r.exec_id in gone and r.job_id in fresh}
-        self._waiting = deque(
-            places.pop(r.job_id, r) if r.exec_id in gone else r
-            for r in self._waiting
-            if r.exec_id not in gone or r.job_id in places
-        )
-        self.withdraw(gone)
-        placed = {r.exec_id for r in self._waiting}
-        self.admit(run for run in new if run.exec_id not in placed)
-
-    def withdraw(self, exec_ids: Iterable[str]) -> None:
-        """Forget queued runs that got their end in the store."""
-        gone = set(exec_ids)
-        self._waiting = deque(r for r in self._waiting if r.exec_id not in gone)
-        held = {job_id: [r for r in runs if r.exec_id not in gone] for job_id, runs in self._held.items()}
-        self._held = {job_id: runs for job_id, runs in held.items() if runs}
+        self.waiting.admit(runs)
 
     def launch(self) -> None:
         """
@@ -157,8 +134,7 @@ class Slots:
         Raises:
             StoreBusy: nothing was launched; it waits on.
         """
-        for job_id in self._freed():
-            self._waiting.extendleft(reversed(self._held.pop(job_id)))
+        self.waiting.release(self._busy_jobs)
         batch = self._take()
         if not batch:
             return
@@ -171,18 +147,18 @@ class Slots:
                 [Start(exec_id=r.exec_id, attempt=1, started_ms=now_ms) for r in turns], self._owner
             )
         except StoreBusy:
-            self._waiting.extendleft(reversed(batch))
+            self.waiting.put_back(batch)
             raise
         going = {run.exec_id for run in turns}
         for run in batch:
             if run.exec_id not in going and run.job_id not in self._busy_jobs:
-                self._waiting.append(run)  # of a job that another process runs: asked again soon
+                self.waiting.admit([run])  # of a job that another process runs: asked again soon
                 self._unready = True
             elif run.exec_id not in going:
-                self._held.setdefault(run.job_id or 0, []).append(run)
+                self.waiting.hold(run)
             elif run.exec_id in mine:  # others were skipped or killed while they waited
                 self._begin(run, jobs.get(run.job_id or 0))
-        self._record_pids()
+        self._note_progress()
 
     def adopt(self, run: Run, attempt: Attempt) -> None:
         """Go on with a run that a dead runner started; the store says already that it is mine."""
@@ -199,6 +175,16 @@ class Slots:
             flight.deadline = began + flight.timeout_s
         self._occupy(flight)
         self.watch(flight)
+
+    def resume(self, run: Run) -> None:
+        """Go on with a run whose runner died while it paused between two attempts; the store says that it is mine."""
+        job = self._store.job(run.job_id) if run.job_id is not None else None
+        flight = self._flight(run, job)
+        now_ms = self._clock.now_ms()
+        flight.attempt_no = max(1, run.attempt)
+        flight.began -= max(0, now_ms - (run.started_ms or now_ms)) / 1000
+        flight.deadline = self._clock.monotonic() + max(0, (run.retry_ms or now_ms) - now_ms) / 1000
+        self._occupy(flight)
 
     # --- on the way --------------------------------------------------------------------------------------------
 
@@ -240,41 +226,13 @@ class Slots:
 
     def flush(self) -> None:
         """
-        Record the ends that came up since last time, in one durable transaction.
+        Record what came up since last time, the ends in one durable transaction.
 
         Raises:
-            StoreBusy: they are kept, and their exit statuses with them.
+            StoreBusy: all is kept, exit statuses too.
         """
-        if self._unrecorded:
-            self._record_pids()
-        if not self._ended:
-            return
-        self._record_ends()
-        recorded, self._ended = self._ended, []
-        for ended in recorded:
-            if ended.attempt is not None:
-                ended.attempt.close()
-            self._output.forget(ended.end.exec_id, keep_output=not ended.whole)
-
-    def _record_ends(self) -> None:
-        try:
-            self._store.end_runs([ended.end for ended in self._ended], self._owner)
-        except StoreBusy:
-            raise
-        except PyjobsError:
-            # What one of them holds must not keep the others from their ends, nor itself from its own.
-            _log.exception("some ends could not be recorded at once")
-            for ended in self._ended:
-                self._record_end(ended.end)
-
-    def _record_end(self, end: End) -> None:
-        try:
-            self._store.end_runs([end], self._owner)
-        except StoreBusy:
-            raise
-        except PyjobsError as exc:
-            plain = replace(end, output="", stderr_at=0, error=f"its output could not be recorded: {exc}")
-            self._store.end_runs([plain], self._owner)
+        self._note_progress()
+        self.admit(self.ends.record())
 
     def trim(self) -> None:
         """Keep output files that are being written within their limit."""
@@ -289,21 +247,14 @@ class Slots:
 
     # --- inside ------------------------------------------------------------------------------------------------
 
-    def _freed(self) -> list[int]:
-        """Jobs whose next run need not be held any more."""
-        return [job_id for job_id in self._held if job_id not in self._busy_jobs]
-
     def _take(self) -> list[Run]:
         """As many waiting runs as there are free slots, but those whose executor is not ready."""
-        batch: list[Run] = []
-        unready: list[Run] = []
-        while self._waiting and len(self._flights) + len(batch) < self._limit:
-            run = self._waiting.popleft()
-            executor = self._executors.get(run.mode)
-            (batch if executor is None or executor.ready() else unready).append(run)
-        self._waiting.extendleft(reversed(unready))
-        self._unready = bool(unready)
+        batch, self._unready = self.waiting.take(self._limit - len(self._flights), self._is_ready)
         return batch
+
+    def _is_ready(self, mode: str) -> bool:
+        executor = self._executors.get(mode)
+        return executor is None or executor.ready()
 
     def _whose_turn_it_is(self, batch: Iterable[Run], jobs: Mapping[int, Job]) -> list[Run]:
         """The runs of a batch, of jobs that run one at a time only the first, and none where one is running."""
@@ -311,7 +262,7 @@ class Slots:
         busy = set(self._busy_jobs) | self._busy_elsewhere(jobs)
         for run in batch:
             job = jobs.get(run.job_id or 0)
-            waits = job is not None and job.allow_mode is AllowMode.IMMEDIATE and job.id in busy and not run.forced
+            waits = job is not None and job.allow_mode.queues and job.id in busy and not run.forced
             if not waits:
                 turns.append(run)
                 busy.add(run.job_id or 0)
@@ -319,7 +270,7 @@ class Slots:
 
     def _busy_elsewhere(self, jobs: Mapping[int, Job]) -> set[int]:
         """Jobs that run one at a time, and do so in another process: nothing in memory here knows of that."""
-        ids = [job.id for job in jobs.values() if job.allow_mode is AllowMode.IMMEDIATE]
+        ids = [job.id for job in jobs.values() if job.allow_mode.queues]
         runs = self._store.active_runs(ids) if ids else []
         return {r.job_id or 0 for r in runs if r.state is RunState.RUNNING and r.owner != self._owner}
 
@@ -345,6 +296,8 @@ class Slots:
             spec=spec,
             timeout_s=float(self._default_timeout_s if timeout is None else timeout),
             grace_s=float(job.grace_s if job is not None else _DEFAULT_GRACE_S),
+            backoff=job.retry_backoff if job is not None else Backoff.FIXED,
+            retry_on=job.retry_on if job is not None else "",
             began=self._clock.monotonic(),
         )
 
@@ -354,7 +307,7 @@ class Slots:
         except (PyjobsError, KeyError) as exc:
             end = End(exec_id=run.exec_id, state=RunState.FAILED, ended_ms=self._clock.now_ms(), duration_ms=0,
                       exit_code=COULD_NOT_START, error=f"it could not be started: {exc}")  # fmt: skip
-            self._ended.append(_Ended(end, None, whole=True))
+            self.ends.add(end)
             return
         unknown = commandtext.unknown_tags(run.mode, run.command)
         if unknown:
@@ -402,19 +355,36 @@ class Slots:
     def _could_not_start(self, flight: Flight, why: str) -> None:
         self._attempt_ended(flight, Outcome(success=False, exit_code=COULD_NOT_START, error=why))
 
-    def _record_pids(self) -> None:
-        """Committed, and no more: without it a crash looks for the run's id among all processes."""
+    def _record_progress(self) -> None:
+        """Write pids and pauses down. Raises StoreBusy: they are kept, and the attempts that failed with them."""
         if self._unrecorded:
-            try:
-                self._store.start_runs(self._unrecorded, self._owner)
-            except StoreBusy:
-                return
+            self._store.start_runs(self._unrecorded, self._owner)
             self._unrecorded.clear()
+        for attempt in self._spent:
+            attempt.close()
+        self._spent.clear()
+
+    def _note_progress(self) -> None:
+        """Write it down if that is possible now: without its pid a crash looks for the run's id in all processes."""
+        with contextlib.suppress(StoreBusy):
+            self._record_progress()
 
     def _next_attempt(self, flight: Flight) -> None:
+        """Launch it, once it is recorded that it may have been launched."""
+        start = Start(exec_id=flight.run.exec_id, attempt=flight.attempt_no + 1, started_ms=self._clock.now_ms())
+        try:
+            self._record_progress()
+            mine = self._store.start_runs([start], self._owner)
+        except StoreBusy:
+            flight.deadline = self._clock.monotonic() + _LOOK_AGAIN_S
+            return
+        if not mine:
+            _log.warning("run %s of job %s is not ours any more", flight.run.exec_id, flight.run.job_name)
+            self._release(flight)
+            return
         flight.attempt_no += 1
         self._start_attempt(flight)
-        self._record_pids()
+        self._note_progress()
 
     def _attempt_ended(self, flight: Flight, outcome: Outcome) -> None:
         if flight.ending is not None and flight.attempt is not None and not flight.attempt.gone():
@@ -427,7 +397,7 @@ class Slots:
         final = flight.ending is RunState.KILLED or outcome.lost
         if outcome.success and flight.ending is None:
             self._finish(flight, RunState.SUCCESS, outcome)
-        elif not final and flight.attempt_no < flight.attempts:
+        elif not final and flight.attempt_no < flight.attempts and self._worth_another(flight, outcome):
             self._pause(flight, outcome)
         else:
             # What we ended is not lost, even if nobody kept its exit status.
@@ -438,11 +408,27 @@ class Slots:
         """Close an attempt that failed, and wait for the next one."""
         if flight.ending is None:
             flight.errors.append(f"attempt {flight.attempt_no}: {outcome.error}")
-        self.unwatch(flight)
         if flight.attempt is not None:
-            flight.attempt.close()
+            self.unwatch(flight)
+            self._spent.append(flight.attempt)
         flight.attempt, flight.ending, flight.forced_at = None, None, None
-        flight.deadline = self._clock.monotonic() + flight.spec.interval
+        pause = pause_s(flight.backoff, flight.spec.interval, flight.attempt_no, self._chance.random())
+        flight.deadline = self._clock.monotonic() + pause
+        now_ms = self._clock.now_ms()
+        self._unrecorded.append(
+            Start(
+                exec_id=flight.run.exec_id,
+                attempt=flight.attempt_no,
+                started_ms=now_ms,
+                retry_ms=now_ms + round(pause * 1000),
+            )
+        )
+
+    @staticmethod
+    def _worth_another(flight: Flight, outcome: Outcome) -> bool:
+        """Whether the job says that this failure is to be tried again."""
+        number = outcome.exit_code if outcome.number is None else outcome.number
+        return retry_on(flight.retry_on).wants(timed_out=flight.ending is RunState.TIMEOUT, number=number)
 
     def _finish(self, flight: Flight, state: RunState, outcome: Outcome) -> None:
         run = flight.run
@@ -467,7 +453,7 @@ class Slots:
             output=spooled.output,
             stderr_at=spooled.stderr_at,
         )
-        self._ended.append(_Ended(end, flight.attempt, spooled.whole))
+        self.ends.add(end, flight.attempt, whole=spooled.whole)
         self._release(flight)
         level = logging.DEBUG if state is RunState.SUCCESS else logging.WARNING
         _log.log(level, "run %s of job %s: %s %s", run.exec_id, run.job_name, state.value, end.error)
@@ -496,12 +482,10 @@ class Slots:
         flight.deadline = now + _LOOK_AGAIN_S
 
     def _kill_waiting(self, exec_id: str, by: str) -> None:
-        queued = [r for r in (*self._waiting, *itertools.chain(*self._held.values())) if r.exec_id == exec_id]
-        if queued:
-            self.withdraw([exec_id])
+        if self.waiting.withdraw([exec_id]):
             error = f"ended by {by} before it was launched"
             end = End(exec_id=exec_id, state=RunState.SKIPPED, ended_ms=self._clock.now_ms(), error=error)
-            self._ended.append(_Ended(end, None, whole=True))
+            self.ends.add(end)
 
 
 def _storable(text: str) -> str:

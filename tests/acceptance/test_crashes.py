@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -182,3 +183,71 @@ def test_runs_by_hand_without_a_daemon_wait_their_turn_too(home: Home) -> None:
         both = list(pool.map(lambda _: home.try_("run", "turn"), range(2)))
     assert sorted(done.returncode for done in both) in ([0, 0], [0, 6])  # both, or the newer one instead of the older
     assert all("overlap" not in done.stdout for done in both)
+
+
+def test_a_run_that_pauses_between_two_attempts_goes_on_after_a_crash(home: Home) -> None:
+    text = "【command】echo try >> tries; test $(wc -l < tries) -ge 2\n【times】3\n【interval】2"
+    home.pyjobs("job", "add", "again", "--manual", "--mode", "command", "--raw", text)
+    home.start()
+    exec_id = home.detach("again")
+    wait_for(lambda: home.run(exec_id)["retry_at"], "the pause in its row")
+    os.kill(home.status()["runner_pid"], signal.SIGKILL)
+    row = home.wait_for_state(exec_id, "success", "failed", "lost")
+    assert (row["state"], row["attempt"]) == ("success", 2)
+    assert (home.path / "tries").read_text() == "try\ntry\n"
+
+
+def test_a_lost_run_is_started_again_where_its_job_asks_for_it(home: Home) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        home.pyjobs("job", "add", "silent", "--manual", "--http", url, "--on-lost", "retry")
+        home.start()
+        exec_id = home.detach("silent")
+        home.wait_for_state(exec_id, "running")
+        os.kill(home.status()["runner_pid"], signal.SIGKILL)
+        home.wait_for_state(exec_id, "lost")
+        again = "SELECT exec_id FROM job_logs WHERE retry_of = ? AND source = 'retry'"
+        ((name,),) = wait_for(lambda: home.rows(again, exec_id), "a run in its place")
+        home.wait_for_state(name, "running")
+
+
+def test_a_job_that_was_in_flight_in_three_crashes_is_quarantined(home: Home) -> None:
+    home.pyjobs("job", "add", "deadly", "--every", "1s", "--command", "sleep 30", "--misfire", "skip")
+    home.start()
+    active = "SELECT count(*) FROM job_logs WHERE state = 'running' AND started_at > ?"
+    up = "SELECT max(at), count(*) FROM events WHERE kind = 'runner_up'"
+    for crash in range(3):
+        since, starts = home.rows(up)[0]
+        assert starts == crash + 1
+        wait_for(lambda since=since: home.rows(active, since)[0][0], "a run of this runner")  # type: ignore[misc]
+        os.kill(home.status()["runner_pid"], signal.SIGKILL)
+        wait_for(lambda starts=starts: home.rows(up)[0][1] > starts, "the next runner")  # type: ignore[misc]
+    (reason,) = wait_for(lambda: home.rows("SELECT stop_reason FROM jobs WHERE state = 2"), "the job to be stopped")[0]
+    assert reason == "quarantined: it was in flight in 3 crashes of the runner within 72 h"
+
+
+def test_a_newer_fire_replaces_what_runs(home: Home) -> None:
+    home.pyjobs("job", "add", "newest", "--every", "2s", "--command", "sleep 60", "--allow-mode", "replace")
+    home.start()
+    killed = wait_for(
+        lambda: home.rows("SELECT exec_id, error FROM job_logs WHERE state = 'killed'"), "one to be replaced"
+    )
+    assert killed[0][1] == "killed by a newer fire of the job"
+    running = "SELECT count(*) FROM job_logs WHERE state = 'running'"
+    wait_for(lambda: home.rows(running) == [(1,)], "the newer one to run")
+    assert len([p for p in home.processes() if p.name() == "sleep"]) <= 1
+
+
+def test_a_run_by_hand_that_died_with_its_terminal_holds_nothing_back(home: Home) -> None:
+    home.pyjobs("job", "add", "one", "--manual", "--command", "sleep 0.3; echo ok", "--allow-mode", "serial")
+    terminal = subprocess.Popen(
+        home.argv("run", "one"), env=home.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    ((pid,),) = wait_for(lambda: home.rows("SELECT pid FROM job_logs WHERE pid IS NOT NULL"), "the run")
+    terminal.kill()
+    terminal.wait()
+    wait_for(lambda: not alive(pid), "the end of the command")
+    assert "ok" in home.pyjobs("run", "one")
+    assert [s for (s,) in home.rows("SELECT state FROM job_logs ORDER BY id")] == ["lost", "success"]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pyjobs.errors import StoreBusy
 from pyjobs.jobs import ACTIVE, AllowMode, Job, JobState, Misfire, Run, RunState, Source, TriggerType
 from pyjobs.ports import End, RunQuery, Start
-from pyjobs.service.fires import Claims, claim_due
+from pyjobs.service.fires import Absence, Claims, claim_due
 
 DUE_MS = NOW_MS + 60_000
 NOTHING, QUEUED, RUNNING = "nothing", "queued", "running"
@@ -120,6 +120,9 @@ class TestOverlap:
             (AllowMode.IMMEDIATE, NOTHING, RunState.QUEUED, ""),
             (AllowMode.IMMEDIATE, QUEUED, RunState.QUEUED, ""),
             (AllowMode.IMMEDIATE, RUNNING, RunState.QUEUED, ""),
+            (AllowMode.REPLACE, NOTHING, RunState.QUEUED, ""),
+            (AllowMode.REPLACE, QUEUED, RunState.QUEUED, ""),
+            (AllowMode.REPLACE, RUNNING, RunState.QUEUED, ""),
         ],
     )
     def test_table(self, ticks: Ticks, mode: AllowMode, there: str, becomes: RunState, words: str) -> None:
@@ -132,13 +135,24 @@ class TestOverlap:
         assert bool(row.error) is bool(words)
         assert len(claims.launch) == (becomes is RunState.QUEUED)
         assert row.ended_ms == (None if becomes is RunState.QUEUED else DUE_MS)
-        replaced = mode is AllowMode.IMMEDIATE and there == QUEUED
+        replaced = mode.queues and there == QUEUED
+        killed = mode is AllowMode.REPLACE and there == RUNNING
+        assert list(claims.replaced) == ([before.exec_id] if before and killed else [])
         assert claims.superseded == ([before.exec_id] if before and replaced else [])
         if before:
             old = ticks.store.run(before.exec_id)
             assert old is not None
             assert old.state is (RunState.SKIPPED if replaced else before.state)
+            assert old.kill_by == ("a newer fire of the job" if killed else None)
             assert old.error == ("a newer fire took its place" if replaced else "")
+
+    def test_all_that_run_are_replaced_by_the_newest_of_several_fires(self, ticks: Ticks) -> None:
+        job = ticks.job(allow_mode=AllowMode.REPLACE, misfire=Misfire.ALL, catchup_window_s=300)
+        running = [ticks.put(job, RUNNING), ticks.put(job, RUNNING, owner="other")]
+        claims = ticks.tick(job, late_s=120)
+        assert len(claims.launch) == 1
+        assert list(claims.replaced) == [run.exec_id for run in running if run]
+        assert [r.state for r in ticks.rows(job)[2:]] == [RunState.SKIPPED, RunState.SKIPPED, RunState.QUEUED]
 
     def test_a_run_of_another_job_does_not_matter(self, ticks: Ticks) -> None:
         job, other = ticks.job("a", allow_mode=AllowMode.SERIAL), ticks.job("b")
@@ -381,3 +395,28 @@ class TestTrouble:
         assert run is not None
         ticks.store.end_runs([End(exec_id=run.exec_id, state=RunState.SUCCESS, ended_ms=NOW_MS)], "me")
         assert len(ticks.tick(job).launch) == 1
+
+
+class TestWhyNobodyWasThere:
+    """A row of missed fires says what is known about that time."""
+
+    @pytest.mark.parametrize(
+        ("since", "until", "words"),
+        [
+            (-100, 200, "the daemon was down from 2029-12-31 23:59:20 to 2030-01-01 00:04:20 UTC"),
+            (90, 100, "the daemon was down from 2030-01-01 00:02:30 to 2030-01-01 00:02:40 UTC"),
+            # Over before the first one was due; began after the last one.
+            (-100, -1, "nobody was there in time (noticed 2030-01-01 00:05:00 UTC)"),
+            (181, 200, "nobody was there in time (noticed 2030-01-01 00:05:00 UTC)"),
+        ],
+    )
+    def test_an_absence_is_named_where_it_lies_in_that_time(
+        self, ticks: Ticks, since: int, until: int, words: str
+    ) -> None:
+        job = ticks.job()
+        absence = Absence("the daemon was down", DUE_MS + since * 1000, DUE_MS + until * 1000)
+        now_ms = DUE_MS + 240_000
+        claim_due(ticks.store, [(job.id, DUE_MS)], now_ms, "me", "UTC", [absence])
+        missed, ran = sorted(ticks.rows(job), key=lambda row: row.state.value)
+        assert (missed.state, ran.state) == (RunState.MISSED, RunState.QUEUED)
+        assert missed.error == f"4 fires missed: {words}"

@@ -12,7 +12,7 @@ import pytest
 from fakes import BAD, NOW_MS, OK, FakeAttempt, FakeClock, FakeExecutor, FakeOutput, MemoryStore, a_job, a_run, claimed
 
 from pyjobs.errors import Invalid, RunFailed, StoreBusy
-from pyjobs.jobs import FINAL, AllowMode, Job, Run, RunState, Source
+from pyjobs.jobs import FINAL, AllowMode, Backoff, Job, JobState, OnLost, Run, RunState, Source
 from pyjobs.ports import End, Launch, Outcome, RunQuery, Spooled, Start
 from pyjobs.slots import Flight, Slots
 
@@ -133,7 +133,7 @@ class TestLaunch:
 
     def test_one_that_was_withdrawn_is_not_launched(self, world: World) -> None:
         gone, stays = world.queue(), world.queue()
-        world.slots.withdraw([gone.exec_id])
+        world.slots.waiting.withdraw([gone.exec_id])
         world.step()
         assert world.executor.launched == [stays.exec_id]
 
@@ -206,7 +206,7 @@ class TestOneAtATime:
         old, other = world.queue(job), world.queue()
         new = a_run(job)
         world.store.claim([claimed(new)], [])
-        world.slots.supersede([old.exec_id], [new])
+        world.slots.waiting.supersede([old.exec_id], [new])
         for _ in range(2):
             world.executor.last.end()
             world.step()
@@ -243,7 +243,7 @@ class TestOneAtATime:
         _, attempt = world.running(job)
         withdrawn, killed, stays = (world.queue(job) for _ in range(3))
         world.step()
-        world.slots.withdraw([withdrawn.exec_id])
+        world.slots.waiting.withdraw([withdrawn.exec_id])
         world.slots.kill({killed.exec_id: "Ann"})
         attempt.end()
         world.step()
@@ -557,6 +557,78 @@ class TestRetries:
         world.step()
         assert world.states(run) == ["success"]
 
+    def test_it_says_when_it_goes_on_before_its_process_is_forgotten(self, world: World) -> None:
+        run, first = world.running(command=self.TEXT)
+        first.end(BAD)
+        world.slots.collect(list(world.slots.flights))
+        assert not first.closed
+        world.slots.flush()
+        assert first.closed
+        row = world.row(run)
+        assert (row.state, row.attempt, row.pid, row.retry_ms) == (RunState.RUNNING, 1, None, NOW_MS + 60_000)
+        world.step(60)
+        row = world.row(run)
+        assert (row.attempt, row.pid, row.retry_ms) == (2, world.executor.last.pid, None)
+
+    def test_the_pause_grows_by_chance_where_the_job_wants_that(self, world: World) -> None:
+        job = world.job(
+            command="【command】x\n【times】6\n【interval】10",
+            retry_backoff=Backoff.EXPONENTIAL,
+            allow_mode=AllowMode.PARALLEL,
+        )
+        pauses: list[list[int]] = [[] for _ in range(5)]
+        for _ in range(20):
+            run = world.running(job)[0]
+            for attempt in range(5):
+                world.executor.last.end(BAD)
+                world.step()
+                pauses[attempt].append((world.row(run).retry_ms or 0) - world.clock.now_ms())
+                world.step(300)
+            world.executor.last.end(OK)
+            world.step()
+        for attempt, limit_ms in enumerate((10_000, 20_000, 40_000, 80_000, 160_000)):
+            assert all(0 <= pause <= limit_ms for pause in pauses[attempt])
+            assert len(set(pauses[attempt])) > 10
+
+    @pytest.mark.parametrize(
+        ("wanted", "outcome", "tried"),
+        [
+            ("3", BAD, True),
+            ("4-9", BAD, False),
+            ("500-599", Outcome(success=False, error="HTTP status 503", number=503), True),
+            ("500-599", Outcome(success=False, error="HTTP status 404", number=404), False),
+            ("error", Outcome(success=False, error="no answer"), True),
+            ("timeout", BAD, False),
+        ],
+    )
+    def test_only_failures_that_the_job_names_are_tried_again(
+        self, world: World, wanted: str, outcome: Outcome, *, tried: bool
+    ) -> None:
+        run, first = world.running(world.job(command=self.TEXT, retry_on=wanted))
+        first.end(outcome)
+        world.step()
+        assert world.states(run) == ["running" if tried else "failed"]
+
+    def test_a_time_out_is_tried_again_where_the_job_names_it(self, world: World) -> None:
+        job = world.job(command=self.TEXT, timeout_s=5, retry_on="timeout")
+        run, first = world.running(job)
+        first.obeys = True
+        world.step(5)
+        assert world.states(run) == ["running"]
+        world.step(60)
+        world.executor.last.end(BAD)
+        world.step()
+        assert world.states(run) == ["failed"]
+
+    def test_one_that_is_not_ours_any_more_is_not_launched_again(self, world: World) -> None:
+        run, first = world.running(command=self.TEXT)
+        first.end(BAD)
+        world.step()
+        world.store.take([run.exec_id], "other", "me")
+        world.step(60)
+        assert world.executor.attempts == [first]
+        assert world.slots.idle
+
     def test_it_keeps_its_slot_between_two_attempts(self, make: Make) -> None:
         world = make(limit=1)
         run, first = world.running(command=self.TEXT)
@@ -723,17 +795,18 @@ class TestBusyStore:
         world.slots.enforce()
         assert attempt.stops == [False, True]
 
-    def test_the_process_of_a_next_attempt_is_recorded_later(self, world: World) -> None:
+    def test_a_next_attempt_waits_until_it_can_be_recorded(self, world: World) -> None:
         run, first = world.running(command="【command】x\n【times】2")
         first.end(BAD)
-        world.slots.collect(list(world.slots.flights))
         world.store.busy = True
+        world.slots.collect(list(world.slots.flights))
         world.slots.enforce()
-        assert len(world.executor.attempts) == 2
-        assert world.row(run).attempt == 1
+        assert world.executor.attempts == [first]
+        assert not first.closed
         world.store.busy = False
-        world.slots.flush()
+        world.step(1)
         assert (world.row(run).attempt, world.row(run).pid) == (2, world.executor.last.pid)
+        assert first.closed
 
 
 class TestAdoption:
@@ -776,6 +849,22 @@ class TestAdoption:
         world.executor.last.end(BAD)
         world.step()
         assert [run.state for run in world.store.runs(RunQuery())] == [RunState.FAILED]
+
+    def test_one_that_paused_goes_on_when_its_pause_is_over(self, world: World) -> None:
+        run = a_run(command="【command】x\n【times】2")
+        world.store.claim([claimed(run)], [])
+        start = Start(exec_id=run.exec_id, attempt=1, started_ms=NOW_MS, retry_ms=NOW_MS + 10_000)
+        world.store.start_runs([start], "me")
+        world.slots.resume(world.row(run))
+        world.step(9)
+        assert world.executor.attempts == []
+        world.step(1)
+        launch = world.executor.last.launch
+        assert launch is not None
+        assert (launch.exec_id, launch.attempt) == (run.exec_id, 2)
+        world.executor.last.end(OK)
+        world.step()
+        assert (world.row(run).state, world.row(run).duration_ms) == (RunState.SUCCESS, 10_000)
 
     def test_it_takes_a_slot(self, make: Make) -> None:
         world = make(limit=1)
@@ -894,3 +983,62 @@ def test_whatever_happens_each_run_has_one_end_and_nothing_is_left(make: Make, s
     assert world.slots.idle
     assert not world.slots.pending
     assert all(attempt.closed for attempt in world.executor.attempts)
+
+
+class TestLost:
+    """Semantics §2, rulings 2."""
+
+    LOST = Outcome(success=False, lost=True, error="nobody saw it")
+
+    def test_it_is_a_new_run_that_points_to_the_first_one(self, world: World) -> None:
+        job = world.job(on_lost=OnLost.RETRY, command="one")
+        run, attempt = world.running(job, scheduled_ms=NOW_MS)
+        before = world.store.job(job.id)
+        attempt.end(self.LOST)
+        world.step()
+        world.step()
+        again = world.store.runs(RunQuery())[0]
+        assert (again.state, again.source, again.scheduled_ms) == (RunState.RUNNING, Source.RETRY, None)
+        assert (again.retry_of, again.owner, again.command) == (run.exec_id, "me", "one")
+        assert world.states(run) == ["lost"]
+        after = world.store.job(job.id)
+        assert before is not None
+        assert after is not None
+        assert after.run_count == before.run_count
+        world.executor.last.end(self.LOST)
+        world.step()
+        world.step()
+        third = world.store.runs(RunQuery())[0]
+        assert (third.source, third.retry_of) == (Source.RETRY, run.exec_id)
+        assert third.exec_id != again.exec_id
+
+    @pytest.mark.parametrize("changes", [{}, {"on_lost": OnLost.RETRY, "state": JobState.STOPPED}])
+    def test_none_where_the_job_does_not_ask_for_it_or_is_stopped(self, world: World, changes: dict[str, Any]) -> None:
+        _, attempt = world.running(world.job(**changes))
+        attempt.end(self.LOST)
+        world.step()
+        world.step()
+        assert [run.state for run in world.store.runs(RunQuery())] == [RunState.LOST]
+
+    def test_one_at_a_time_stays_one_at_a_time(self, world: World) -> None:
+        job = world.job(on_lost=OnLost.RETRY, allow_mode=AllowMode.SERIAL)
+        _, attempt = world.running(job)
+        _, other = world.running(job, forced=True)
+        attempt.end(self.LOST)
+        world.step()
+        again = world.store.runs(RunQuery())[0]
+        assert (again.state, again.error) == (RunState.SKIPPED, "another run of the job is there")
+        other.end(OK)
+
+    def test_neither_is_stored_while_the_store_is_locked(self, world: World) -> None:
+        run, attempt = world.running(world.job(on_lost=OnLost.RETRY))
+        attempt.end(self.LOST)
+        world.slots.collect(list(world.slots.flights))
+        world.store.busy = True
+        with pytest.raises(StoreBusy):
+            world.slots.flush()
+        assert world.states(run) == ["running"]
+        world.store.busy = False
+        world.slots.flush()
+        assert world.states(run) == ["lost"]
+        assert len(world.store.runs(RunQuery())) == 2

@@ -100,8 +100,12 @@ def _served(app: App, job: Job, timeout_s: float | None, *, force: bool, show: b
 
 def _here(app: App, job: Job, timeout_s: float | None, *, force: bool, show: bool) -> Run:
     """This process makes the run; a thread shows its output meanwhile. Interrupts end it, by the runner's own rules."""
-    from pyjobs.bootstrap import me, run_here
+    from pyjobs.bootstrap import me, run_here, settle_here
+    from pyjobs.procs import owner_alive
 
+    active = app.service.runs.active(job.id)
+    if any(run.owner is not None and not owner_alive(run.owner) for run in active):
+        settle_here(app.settings, job.id)
     started = app.service.runs.start(job.id, owner=me(), force=force)
     if started.state not in ACTIVE:
         return started

@@ -167,7 +167,9 @@ class HttpAttempt:
             self._say(body.finish())
         if not spec.result:
             good = 200 <= response.status_code < 300
-            return Outcome(success=good, error="" if good else f"HTTP status {response.status_code}")
+            return Outcome(
+                success=good, error="" if good else f"HTTP status {response.status_code}", number=response.status_code
+            )
         shown = spec.result if len(spec.result) <= _SHORT else f"{spec.result[:_SHORT]}…"
         return Outcome(success=body.found, error="" if body.found else f"`{shown}` is not in the answer")
 

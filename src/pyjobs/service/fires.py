@@ -8,17 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from pyjobs.clock import text
 from pyjobs.errors import PyjobsError
 from pyjobs.jobs import AllowMode, Job, JobState, Run, RunState, Source
 from pyjobs.ports import Claimed, End, Event, EventKind, Store
-from pyjobs.timetable import Plan, plan
+from pyjobs.timetable import Missed, Plan, plan
 from pyjobs.triggers import trigger_of
 
-__all__ = ["Claims", "claim_due"]
+__all__ = ["Absence", "Claims", "claim_due"]
 
+#: Who ends a run that a newer fire replaces.
+_REPLACED_BY = "a newer fire of the job"
 _TRIGGERED = (Source.CRON, Source.CATCHUP)
+
+
+class Absence(NamedTuple):
+    """A time in which nothing could be claimed, and why; `text` goes on with "from … to …"."""
+
+    text: str
+    since_ms: int
+    until_ms: int
 
 
 @dataclass(slots=True)
@@ -29,13 +40,22 @@ class Claims:
     launch: list[Run] = field(default_factory=list)
     #: Waiting runs that a newer fire took the place of.
     superseded: list[str] = field(default_factory=list)
+    #: exec id -> by what, of running ones that are killed for a newer fire.
+    replaced: dict[str, str] = field(default_factory=dict)
     #: job id -> its next fire, for the timetable.
     next_fires: dict[int, int | None] = field(default_factory=dict)
     #: Jobs that stopped themselves, and why.
     stopped: list[tuple[Job, str]] = field(default_factory=list)
 
 
-def claim_due(store: Store, due: Sequence[tuple[int, int]], now_ms: int, owner: str, default_zone: str) -> Claims:
+def claim_due(
+    store: Store,
+    due: Sequence[tuple[int, int]],
+    now_ms: int,
+    owner: str,
+    default_zone: str,
+    absences: Sequence[Absence] = (),
+) -> Claims:
     """
     Claim all fires that are due now, in one durable transaction.
 
@@ -45,6 +65,7 @@ def claim_due(store: Store, due: Sequence[tuple[int, int]], now_ms: int, owner: 
         now_ms: the instant of this tick; lateness is judged by it.
         owner: whose the runs are.
         default_zone: of jobs without a zone.
+        absences: what is known about times in which nothing was claimed; said of what was missed then.
 
     Raises:
         StoreBusy: nothing was claimed; try again with the same `due`.
@@ -69,9 +90,10 @@ def claim_due(store: Store, due: Sequence[tuple[int, int]], now_ms: int, owner: 
                 # One broken job is one disabled job, never a broken tick.
                 _stop(store, claims, job, f"its schedule cannot be used any more: {exc}", now_ms)
                 continue
-            decision = _Decision(job, planned, now_ms, owner, active.get(job_id, []))
+            decision = _Decision(job, planned, now_ms, owner, active.get(job_id, []), absences)
             rows += decision.rows(exec_ids, store)
             claims.superseded += decision.superseded
+            claims.replaced |= dict.fromkeys(decision.replaced, _REPLACED_BY)
             moves.append((job_id, due_ms, planned.next_ms))
             claims.next_fires[job_id] = planned.next_ms
             if decision.limit_reached:
@@ -83,6 +105,8 @@ def claim_due(store: Store, due: Sequence[tuple[int, int]], now_ms: int, owner: 
         ]
         if ends:
             store.end_runs(ends, owner)
+        for exec_id, by in claims.replaced.items():
+            store.request_kill(exec_id, by)
         claims.launch = [r.run for r in rows if r.run.state is RunState.QUEUED and r.run.exec_id in new]
     return claims
 
@@ -109,14 +133,18 @@ def _by_job(runs: Iterable[Run]) -> dict[int, list[Run]]:
 class _Decision:
     """What becomes of the due fires of one job, given its runs that are still there."""
 
-    def __init__(self, job: Job, planned: Plan, now_ms: int, owner: str, active: list[Run]) -> None:
+    def __init__(
+        self, job: Job, planned: Plan, now_ms: int, owner: str, active: list[Run], absences: Sequence[Absence]
+    ) -> None:
         self._job = job
         self._plan = planned
         self._now = now_ms
         self._owner = owner
         self._active = active
+        self._absences = absences
         self._left = max(0, job.max_run_count - job.run_count) if job.max_run_count else None
         self.superseded: list[str] = []
+        self.replaced: list[str] = []
 
     @property
     def limit_reached(self) -> bool:
@@ -133,7 +161,8 @@ class _Decision:
         missed = self._plan.missed
         if missed is not None:
             name = next(names, None) or store.next_exec_ids(1)[0]
-            row = self._row(name, missed.last_ms, RunState.MISSED, Source.CRON, _missed_reason(missed.count, self._now))
+            reason = _missed_reason(missed, self._now, self._absences)
+            row = self._row(name, missed.last_ms, RunState.MISSED, Source.CRON, reason)
             rows.append(Claimed(run=replace(row, first_ms=missed.first_ms, fires=missed.count), counts=False))
         return rows
 
@@ -154,13 +183,15 @@ class _Decision:
             return f"limit reached: it has run {self._job.max_run_count} times"
         if self._job.allow_mode is AllowMode.SERIAL and self._active:
             return _overlap_reason(self._active[0])
-        if self._job.allow_mode is AllowMode.IMMEDIATE:
+        if self._job.allow_mode.queues:
             if ms != self._plan.run[-1].ms:
                 return "a newer fire took its place"
             older = [r for r in self._active if r.state is RunState.QUEUED and r.source in _TRIGGERED]
             self.superseded = [r.exec_id for r in older if r.owner == self._owner]
             if self._left is not None:  # what is skipped does not count after all
                 self._left += len(self.superseded)
+        if self._job.allow_mode is AllowMode.REPLACE:
+            self.replaced = [r.exec_id for r in self._active if r.state is RunState.RUNNING]
         return ""
 
     def _row(self, exec_id: str, ms: int, state: RunState, source: Source, reason: str) -> Run:
@@ -188,6 +219,9 @@ def _overlap_reason(run: Run) -> str:
     return f"still running{since} (run {run.exec_id[:8]})"
 
 
-def _missed_reason(count: int, now_ms: int) -> str:
-    fires = "1 fire" if count == 1 else f"{count} fires"
+def _missed_reason(missed: Missed, now_ms: int, absences: Sequence[Absence]) -> str:
+    fires = "1 fire" if missed.count == 1 else f"{missed.count} fires"
+    for absence in absences:
+        if absence.since_ms <= missed.last_ms and missed.first_ms <= absence.until_ms:
+            return f"{fires} missed: {absence.text} from {text(absence.since_ms)} to {text(absence.until_ms)} UTC"
     return f"{fires} missed: nobody was there in time (noticed {text(now_ms)} UTC)"

@@ -25,6 +25,8 @@ class _Gate:
 
     reason: str = ""
     superseded: tuple[str, ...] = ()
+    #: Running ones that are killed first.
+    replaced: tuple[str, ...] = ()
 
 
 class Runs:
@@ -72,6 +74,8 @@ class Runs:
             self._store.claim([Claimed(run=run, counts=False)], [])
             for exec_id in gate.superseded:
                 self._skip(exec_id, "a newer start by hand took its place", now)
+            for exec_id in gate.replaced:
+                self._store.request_kill(exec_id, "a newer start by hand")
         self._nudge.send()
         return run
 
@@ -182,8 +186,9 @@ class Runs:
             first = active[0]
             doing = "is still running" if first.state is RunState.RUNNING else "still waits for a slot"
             return _Gate(f"run {first.exec_id[:8]} {doing}")
-        waiting = [r.exec_id for r in active if r.state is RunState.QUEUED]
-        return _Gate(superseded=tuple(waiting))
+        waiting = tuple(r.exec_id for r in active if r.state is RunState.QUEUED)
+        running = tuple(r.exec_id for r in active if r.state is RunState.RUNNING)
+        return _Gate(superseded=waiting, replaced=running if job.allow_mode is AllowMode.REPLACE else ())
 
     def _skip(self, exec_id: str, reason: str, now_ms: int) -> None:
         run = self._store.run(exec_id)
