@@ -164,6 +164,7 @@ def build_api(settings: Settings) -> Api:
         reload_daemon=reload_daemon,
         scheduler_alive=lambda: procs.lock_held(runner_lock(settings.database_path)),
         started_ms=clock.now_ms(),
+        scheduler_trouble=lambda: procs.daemon_trouble(settings.daemon_lock),
     )
     return Api(make_app(site), functions, close)
 

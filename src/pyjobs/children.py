@@ -14,12 +14,15 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
+from pyjobs.backoff import Backoff
+
 __all__ = ["HEARTBEAT_FD", "LIFE_FD", "LISTEN_FD", "READY_FD", "Child"]
 
 #: Descriptors of a child; high enough not to meet those that it has anyway.
 HEARTBEAT_FD, READY_FD, LIFE_FD, LISTEN_FD = 60, 61, 62, 63
 _HANG_S = 15.0
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S, _HEALTHY_S = 0.5, 60.0, 60.0
+#: How long one that is started again may take to come up.
+_START_S = 60.0
 #: What this process handles, and its children must find as it was.
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 
@@ -31,21 +34,36 @@ class Child:
         """Take what is started: arguments of this interpreter, and descriptors (number there -> number here)."""
         self.name = name
         self.pid: int | None = None
-        self.restarts = 0
+        self.backoff = Backoff()
         #: Whether it ever came up.
         self.was_ready = False
+        #: What it says that it cannot do just now; empty: nothing.
+        self.trouble = ""
+        #: Why it could not come up, if it said so.
+        self.last_word = ""
         self.heartbeat_fd = -1
         self._argv = [sys.executable, *argv]
         self._passed = dict(passed or {})
         self._life_fd = -1
-        self._last_beat = self._born = self._start_at = 0.0
-        self._pause = _FIRST_PAUSE_S
+        self._last_beat = self._patient_since = self._start_at = 0.0
+        #: Since when this process is up; None: it is still coming up.
+        self._up_since: float | None = None
         self._end_by: float | None = None
 
     @property
     def due_in_s(self) -> float | None:
         """Seconds until it is to be started; None while it runs."""
         return None if self.pid is not None else max(0.0, self._start_at - time.monotonic())
+
+    @property
+    def up_for_s(self) -> float:
+        """Seconds since this process came up; 0 when it did not."""
+        return 0.0 if self._up_since is None or self.pid is None else time.monotonic() - self._up_since
+
+    @property
+    def is_looked_after(self) -> bool:
+        """Whether it gives signs of life, or is replaced as it should; a hang that even SIGKILL did not end is not."""
+        return self.pid is None or time.monotonic() - self._last_beat <= self._limit_s * 2
 
     def start(self, ready_fd: int, poll: select.poll) -> None:
         """
@@ -75,17 +93,31 @@ class Child:
             raise
         finally:
             _close(beat_write, life_read)
-        self._born = self._last_beat = time.monotonic()
-        self._end_by = None
+        self._last_beat = self._patient_since = time.monotonic()
+        self._up_since = self._end_by = None
+        self.last_word = ""
+        os.set_blocking(self.heartbeat_fd, False)
         poll.register(self.heartbeat_fd, select.POLLIN)
 
-    def beat(self, poll: select.poll) -> None:
-        """Take signs of life; a closed pipe means that its end follows."""
-        if os.read(self.heartbeat_fd, 1024):
-            self._last_beat = time.monotonic()
-            self.was_ready = True
-        else:
+    def beat(self, poll: select.poll) -> bool:
+        """Take signs of life, each a line; answers whether it says something new."""
+        try:
+            said = os.read(self.heartbeat_fd, 65536)  # all that a pipe holds
+        except BlockingIOError:
+            return False
+        if not said:  # its end follows
             self._close_heartbeat(poll)
+            return False
+        line = said.split(b"\n")[-2:][0].decode(errors="replace")
+        if line.startswith("!"):
+            self.last_word = line[1:]
+            return False
+        came_up, trouble = self._up_since is None, line[1:]
+        news, self.trouble = came_up or trouble != self.trouble, trouble
+        self._last_beat = self._patient_since = time.monotonic()
+        if came_up:
+            self._up_since, self.was_ready = self._last_beat, True
+        return news
 
     def send(self, number: int, *, end_within_s: float | None = None) -> None:
         """Send a signal, and the last one when it still runs so many seconds later."""
@@ -94,33 +126,39 @@ class Child:
             if end_within_s is not None:
                 self._end_by = time.monotonic() + end_within_s
 
-    def end_a_hang(self) -> bool:
-        """Kill it when its last sign of life is too old, or it does not end when told. Answers whether it was."""
+    def end_a_hang(self) -> str:
+        """Kill it when its last sign of life is too old, or it does not end when told. Answers why, if it was."""
         if self.pid is None:
-            return False
+            return ""
         now = time.monotonic()
         late = self._end_by is not None and now > self._end_by
-        if not late and (not self.was_ready or now - self._last_beat <= _HANG_S):
-            return False
+        if not late and (not self.was_ready or now - self._patient_since <= self._limit_s):
+            return ""
         _kill(self.pid, signal.SIGKILL)
-        self._last_beat, self._end_by = now, None
-        return True
+        self._patient_since, self._end_by = now, None
+        return "did not end when it was told to" if late else f"gave no sign of life for {self._limit_s:.0f} s"
 
     def ended(self, poll: select.poll) -> None:
-        """Let go of a process that was reaped."""
-        self.pid = None
+        """Let go of a process that was reaped, and plan its next start."""
+        now = time.monotonic()
+        self._start_at = now + self.backoff.crashed(now, self.up_for_s)
+        if self.heartbeat_fd >= 0:
+            self.beat(poll)
+        self.pid, self.trouble = None, ""
         self._close_heartbeat(poll)
         os.close(self._life_fd)
         self._life_fd = -1
 
     def again(self) -> float:
-        """Plan its next start, later each time that it did not live for long; answers in how many seconds."""
-        if time.monotonic() - self._born > _HEALTHY_S:
-            self._pause = _FIRST_PAUSE_S
-        pause, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE_S)
-        self._start_at = time.monotonic() + pause
-        self.restarts += 1
+        """Plan its next start after one that the system refused; answers in how many seconds."""
+        now = time.monotonic()
+        pause = self.backoff.crashed(now, 0.0)
+        self._start_at = now + pause
         return pause
+
+    @property
+    def _limit_s(self) -> float:
+        return _HANG_S if self._up_since is not None else _START_S
 
     def _close_heartbeat(self, poll: select.poll) -> None:
         if self.heartbeat_fd >= 0:

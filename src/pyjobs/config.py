@@ -66,9 +66,13 @@ class Settings:
         "169.254.0.0/16,fe80::/10", "networks that HTTP runs may not reach; pyjobs' own API is refused in any case"
     )
     drain: int = _setting(25, "how long a stop waits for short work", unit="s", bare=False)
-    on_stop: str = _setting("leave", "what a stop does with work that is still running: leave or kill", bare=False)
     quarantine_crashes: int = _setting(
         3, "crashes of the runner within 72 h that a job may be in flight in before it is stopped; 0: any", unit="n"
+    )
+    on_stop: str = _setting(
+        "auto",
+        "what a stop does with work that still runs: leave, kill, or auto: kill in a container that ends with pyjobs",
+        bare=False,
     )
     functions_dir: str = _setting("functions", "where user functions are")
     files_dir: str = _setting("files", "the only folder that the built-in File function may touch")
@@ -305,7 +309,7 @@ def _convert(about: Any, raw: Any, source: str) -> Any:
 
 def _check(settings: Settings, origins: Mapping[str, Origin]) -> None:
     choices = {
-        "on_stop": ("leave", "kill"),
+        "on_stop": ("auto", "leave", "kill"),
         "lang": ("", "en", "zh"),
         "smtp_tls": ("starttls", "ssl", "none"),
         "docs": ("on", "off"),

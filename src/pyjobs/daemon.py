@@ -13,7 +13,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from pyjobs import procs
 from pyjobs.config import Settings
@@ -21,9 +21,17 @@ from pyjobs.errors import Conflict, DaemonNotRunning, Exit, NotAllowed, RunFaile
 from pyjobs.folders import make_private
 from pyjobs.supervisor import Given
 
-__all__ = ["DaemonStatus", "log_path", "reload", "run", "start", "status", "stop"]
+__all__ = ["DaemonStatus", "Restart", "log_path", "reload", "run", "start", "status", "stop"]
 
 _POLL_S = 0.02
+
+
+class Restart(NamedTuple):
+    """When and why one of the daemon's processes (`runner`, `API`) had to be started again."""
+
+    at_ms: int
+    what: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +50,14 @@ class DaemonStatus:
     #: Its processes; None is one that is being started again.
     api_pids: tuple[int | None, ...] = ()
     api_restarts: int = 0
+    #: Safe mode: since when the runner keeps crashing.
+    safe_since_ms: int | None = None
+    #: When the runner is started again; None while it runs.
+    next_start_ms: int | None = None
+    last_restart: Restart | None = None
+    #: Why the runner starts nothing new just now; empty: it does.
+    trouble: str = ""
+    keeper_alive: bool = True
 
 
 class _StartFailed(RunFailed):
@@ -70,6 +86,11 @@ def status(settings: Settings) -> DaemonStatus | None:
             api_url=content["api_url"],
             api_pids=tuple(content["api"]),
             api_restarts=content["api_restarts"],
+            safe_since_ms=content["safe_since_ms"],
+            next_start_ms=content["next_start_ms"],
+            last_restart=Restart(**content["last_restart"]) if content["last_restart"] else None,
+            trouble=content["trouble"],
+            keeper_alive=content["keeper_alive"],
         )
     except KeyError:  # written by another version
         return None
@@ -199,7 +220,7 @@ def _unusable(path: Path, why: str | None) -> NotAllowed:
 def _given(settings: Settings, where: str, *, api: bool) -> Given:
     """What the supervisor is told; the lock is taken, and the API's socket opened. Raises as `start`."""
     lock_fd = _lock(settings)
-    given = Given(settings.home, lock_fd, -1, where, -1, "", 0)
+    given = Given(settings.home, lock_fd, -1, where, -1, "", 0, str(log_path(settings)))
     if not api:
         return given
     from pyjobs.listener import address_of, open_listener
@@ -249,7 +270,7 @@ def _become(settings: Settings, given: Given) -> NoReturn:
     # Settings of a run that starts a daemon are not the daemon's: its id would make it a stray of that run.
     run_only = ("PYJOBS_RUN_ID", "PYJOBS_JOB_ID", "PYJOBS_SCHEDULED_FOR")
     env = {k: v for k, v in os.environ.items() if k not in run_only}
-    os.execve(sys.executable, [sys.executable, "-m", "pyjobs.supervisor", *given.argv()], env)
+    os.execve(sys.executable, [sys.executable, "-m", "pyjobs.keeper", *given.argv()], env)
 
 
 def _umask() -> int:

@@ -1,7 +1,7 @@
 """
 What a process under the supervisor says to it, and hears of it.
 
-Three descriptors with fixed numbers: one takes a byte as a sign of life, one takes a line of JSON when the process is
+Three descriptors with fixed numbers: one takes a line as a sign of life, one takes a line of JSON when the process is
 ready or cannot be, one becomes readable when the supervisor has died. A process that nobody supervises has none.
 """
 
@@ -15,6 +15,9 @@ from pyjobs.children import HEARTBEAT_FD, LIFE_FD, LISTEN_FD, READY_FD
 from pyjobs.errors import PyjobsError
 
 __all__ = ["Link"]
+
+#: Characters; so much goes through a pipe as a whole.
+_LONGEST_WORD = 500
 
 
 class Link:
@@ -44,14 +47,20 @@ class Link:
         _tell({"ready": True})
 
     def failed(self, exc: PyjobsError) -> None:
-        """Say why it cannot begin."""
+        """Say why it cannot begin, to whoever waits and to the supervisor."""
+        _sign("!", str(exc))
         _tell({"code": exc.code, "exit_code": int(exc.exit_code), "en": exc.text("en"), "zh": exc.text("zh"),
                "hint": exc.hint("en"), "hint_zh": exc.hint("zh")})  # fmt: skip
 
-    def beat(self) -> None:
-        """Give a sign of life."""
-        with contextlib.suppress(OSError):
-            os.write(HEARTBEAT_FD, b".")
+    def beat(self, trouble: str = "") -> None:
+        """Give a sign of life, and say what cannot be done just now; empty: all is well."""
+        _sign("+", trouble)
+
+
+def _sign(kind: str, text: str) -> None:
+    line = kind + " ".join(text.split())[:_LONGEST_WORD] + "\n"
+    with contextlib.suppress(OSError):
+        os.write(HEARTBEAT_FD, line.encode(errors="replace"))
 
 
 def _tell(message: dict[str, object]) -> None:

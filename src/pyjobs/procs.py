@@ -24,12 +24,14 @@ __all__ = [
     "become_subreaper",
     "boot_id",
     "daemon_said",
+    "daemon_trouble",
     "describe_signal",
     "forget_exit",
     "is_zombie",
     "keep_exits",
     "kept_exit",
     "kept_since",
+    "kills_on_stop",
     "lock_held",
     "open_pidfd",
     "owner_alive",
@@ -39,6 +41,8 @@ __all__ = [
 ]
 
 _PR_SET_CHILD_SUBREAPER = 36
+#: Process 1 of containers that were started with one.
+_CONTAINER_INITS = (b"tini", b"docker-init", b"dumb-init", b"catatonit", b"podman-init")
 
 
 class Ended(NamedTuple):
@@ -121,6 +125,29 @@ def daemon_said(lock: Path) -> dict[str, Any] | None:
         return None
     here = isinstance(pid, int) and isinstance(start, int) and alive(pid, start)
     return dict(said) if here else None
+
+
+def daemon_trouble(lock: Path) -> str:
+    """Why the runner of a daemon that is alive fires nothing, or is likely not to; empty when all is well."""
+    said = daemon_said(lock) or {}
+    if said.get("safe_since_ms") is not None:
+        return "safe mode: the runner keeps crashing"
+    return str(said.get("trouble", ""))
+
+
+def kills_on_stop(on_stop: str) -> bool:
+    """
+    Whether a stop ends what still runs; `auto` does where the kernel would do it anyway.
+
+    With process 1 of a container all others end; it is pyjobs itself, or one of the small ones that start it.
+    """
+    if on_stop != "auto":
+        return on_stop == "kill"
+    try:
+        words = Path("/proc/1/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return os.path.basename(words[0]) in _CONTAINER_INITS or b"pyjobs.keeper" in words[:4]  # noqa: PTH119
 
 
 def open_pidfd(pid: int) -> int:

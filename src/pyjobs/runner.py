@@ -92,7 +92,8 @@ class Runner:
         self._gmt_offset = time.localtime().tm_gmtoff
         self._stops = 0
         self._leave_at = 0.0
-        self.heartbeat: Callable[[], None] = lambda: None
+        #: Takes what cannot be done just now; empty: all is well.
+        self.heartbeat: Callable[[str], None] = lambda _: None
         self.reload: Callable[[], None] = lambda: None
         #: What to do when a further source of `wakeup` is readable, by its tag.
         self.on: dict[str, Callable[[], None]] = {}
@@ -118,9 +119,10 @@ class Runner:
         while not self._stops:
             self.step(self._sleep_s())
         _log.info("stopping: %d running", len(list(self.slots.flights)))
-        if self._settings.on_stop == "kill":
+        kills = procs.kills_on_stop(self._settings.on_stop)
+        if kills:
             self.slots.end_all(RunState.KILLED, "pyjobs was stopped")
-        while not self.slots.idle and (self._clock.monotonic() < self._leave_at or self._settings.on_stop == "kill"):
+        while not self.slots.idle and (self._clock.monotonic() < self._leave_at or kills):
             self._drain_step()
         self._leave()
 
@@ -238,8 +240,8 @@ class Runner:
         """`schedule` gives the cadence of our own duties; it reads the wall clock, so a jump sets them anew."""
         self._duties.clear()
         for every_s, duty in (
-            (_EVERY_S, self.heartbeat),
             (_EVERY_S, self._attendance.touch),
+            (_EVERY_S, self._beat),
             (_EVERY_S, self._look),
             (_EVERY_S, self.slots.trim),
             (_EVERY_S, self._service.runs.clean_up),
@@ -281,13 +283,17 @@ class Runner:
         except StoreBusy as exc:
             self._note_trouble(exc)
             # The heartbeat does not depend on the store: a locked store is no hang.
-            self.heartbeat()
+            self._beat()
             self.slots.enforce()
         else:
             if self._trouble and self._clock.monotonic() >= self._not_before:
                 _log.info("the store can be written again")
                 self._trouble = ""
                 self._attendance.no_trouble()
+                self._beat()
+
+    def _beat(self) -> None:
+        self.heartbeat(self._trouble)
 
     def _note_trouble(self, exc: StoreBusy) -> None:
         self._not_before = self._clock.monotonic() + _BUSY_PAUSE_S
@@ -305,7 +311,7 @@ class Runner:
             self.slots.enforce()
             self.slots.kill(self._store.kill_requests(self.owner))
             self.slots.flush()
-            self.heartbeat()
+            self._beat()
 
     def _leave(self) -> None:
         """What is a process goes on without us; what is not ends here."""

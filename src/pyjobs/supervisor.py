@@ -1,13 +1,5 @@
 """
-The small parents. Imports next to nothing, since they live as long as the daemon does.
-
-    front (only in the foreground) -> keeper -> supervisor -> runner, and the API's processes
-
-The **supervisor** starts the runner and the API, and starts each again when it dies or hangs. As a subreaper it is
-the next parent of commands whose runner died, and keeps their exit statuses. The **keeper** does the same when the
-supervisor dies as well, and stays until the last of these commands has ended; it does nothing else, so that nothing
-is likely to end it. The **front** is what a terminal, systemd or a container waits for: it passes signals on, and
-leaves when the supervisor does, though the keeper may stay.
+Keeps the runner and the API's processes alive. Imports next to nothing, since it lives as long as the daemon does.
 
 The socket of the API is opened before all this and stays open here: clients that come while the API is started again
 wait for it, and the port is nobody else's.
@@ -15,21 +7,20 @@ wait for it, and the port is nobody else's.
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import select
 import signal
-import sys
 import time
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
-from pyjobs import procs
+from pyjobs import __version__, procs
+from pyjobs.board import Board
 from pyjobs.children import LISTEN_FD, Child
 from pyjobs.folders import make_private
+from pyjobs.notify import Notifier
 
-__all__ = ["Given", "Supervisor", "main"]
+__all__ = ["Given", "Supervisor"]
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 #: How long the API may take to answer what is in flight.
@@ -50,12 +41,14 @@ class Given(NamedTuple):
     api_fd: int
     api_url: str
     api_workers: int
+    #: The system log.
+    log: str
 
     @classmethod
     def parsed(cls, argv: list[str]) -> Given:
         """From a command line."""
-        home, lock_fd, ready_fd, where, api_fd, api_url, workers = argv
-        return cls(Path(home), int(lock_fd), int(ready_fd), where, int(api_fd), api_url, int(workers))
+        home, lock_fd, ready_fd, where, api_fd, api_url, workers, log = argv
+        return cls(Path(home), int(lock_fd), int(ready_fd), where, int(api_fd), api_url, int(workers), log)
 
     @property
     def exits(self) -> Path:
@@ -72,10 +65,10 @@ class Given(NamedTuple):
 
 
 class Supervisor:
-    """Keeps a runner and the processes of an API alive."""
+    """Keeps a runner and the processes of an API alive, and says how they are."""
 
-    def __init__(self, given: Given, version: str) -> None:
-        """Take what it is told."""
+    def __init__(self, given: Given, notifier: Notifier, *, keeper: int, main_pid: int) -> None:
+        """Take what it is told: its parent, and the process that a service manager watches."""
         self._given = given
         self._exits = given.exits
         self._ready_fd = given.ready_fd
@@ -86,16 +79,24 @@ class Supervisor:
             for _ in range(given.api_workers if given.api_fd >= 0 else 0)
         ]
         self._children = [self._runner, *self._api]
-        self._state: dict[str, object] = {
+        self._notifier = notifier
+        self._keeper = keeper
+        self._main_pid = main_pid
+        self._board = Board(given.lock_fd, Path(given.log), {
             "pid": os.getpid(),
             "start": procs.start_time(os.getpid()),
-            "keeper": os.getppid(),
+            "keeper": keeper,
             "started_ms": time.time_ns() // 1_000_000,
             "home": str(given.home),
-            "version": version,
+            "version": __version__,
             "api_url": given.api_url,
-        }
-        self._stopping = False
+        })  # fmt: skip
+        self._poll = select.poll()
+        self.is_alone = False
+        self._was_ready = self._reloading = self._stopping = False
+        self._safe_since_ms: int | None = None
+        self._last_restart: dict[str, object] | None = None
+        self._killed_for: dict[int, str] = {}
         self._code = 0
 
     def run(self, life_fd: int) -> int:
@@ -103,87 +104,65 @@ class Supervisor:
         procs.become_subreaper()
         make_private(self._exits)
         wakeup = _signal_pipe()
-        poll = select.poll()
         for fd in (wakeup, life_fd):
             if fd >= 0:
-                poll.register(fd, select.POLLIN)
+                self._poll.register(fd, select.POLLIN)
         while not self._stopping or any(child.pid for child in self._children):
-            self._start_due(poll)
-            for fd, _ in poll.poll(self._wait_ms()):
+            self._start_due()
+            for fd, _ in self._poll.poll(self._wait_ms()):
                 if fd == wakeup:
                     self._pass_on(os.read(wakeup, 64))
                 elif fd == life_fd:
-                    poll.unregister(life_fd)
+                    self._poll.unregister(life_fd)
                     self._stop()
                 else:
-                    self._hear(fd, poll)
-            self._reap(poll)
-            for child in self._children:
-                pid = child.pid
-                if child.end_a_hang():
-                    _say(f"the {child.name} (pid {pid}) does not answer; killed")
+                    self._hear(fd)
+            self._reap()
+            self._look()
         return self._code
 
-    def _start_due(self, poll: select.poll) -> None:
+    # --- children ----------------------------------------------------------------------------------------------
+
+    def _start_due(self) -> None:
         started = False
         for child in self._children:
             if not self._stopping and child.due_in_s == 0:
-                started = self._start(child, poll) or started
+                started = self._start(child) or started
         if self._ready_fd >= 0:
             os.close(self._ready_fd)
             self._ready_fd = -1
         if started:
             self._publish()
 
-    def _start(self, child: Child, poll: select.poll) -> bool:
+    def _start(self, child: Child) -> bool:
         try:
-            child.start(self._ready_fd, poll)
+            child.start(self._ready_fd, self._poll)
         except OSError as exc:
-            _say(f"the {child.name} could not be started: {exc.strerror}; tried again in {child.again():.1f} s")
+            pause_s = child.again()
+            self._board.say("error", f"the {child.name} could not be started: {exc.strerror}; "
+                                     f"tried again in {pause_s:.1f} s")  # fmt: skip
             return False
         return True
 
-    def _hear(self, fd: int, poll: select.poll) -> None:
+    def _hear(self, fd: int) -> None:
         for child in self._children:
             if child.heartbeat_fd == fd:
-                child.beat(poll)
+                news = child.beat(self._poll)
+                if child is self._runner and self._reloading:
+                    self._be_ready()
+                if news:
+                    self._publish()
 
-    def _wait_ms(self) -> int:
-        waits = [child.due_in_s for child in self._children]
-        return max(10, int(min([1.0, *(wait for wait in waits if wait is not None)]) * 1000))
-
-    def _pass_on(self, numbers: bytes) -> None:
-        """Hand signals to the children; all but HUP mean the end."""
-        for number in numbers:
-            if number == signal.SIGHUP:
-                for child in self._children:
-                    child.send(signal.SIGHUP)
-            elif number != signal.SIGCHLD:
-                self._stop()
-
-    def _stop(self) -> None:
-        """Have the runner end; the API refuses changes and reads on until then. Told twice, all end at once."""
-        first, self._stopping = not self._stopping, True
-        self._runner.send(signal.SIGTERM)
-        if first and self._runner.pid is not None:
-            for child in self._api:
-                child.send(signal.SIGUSR1)
-        else:
-            self._stop_api()
-
-    def _stop_api(self) -> None:
-        for child in self._api:
-            child.send(signal.SIGTERM, end_within_s=_API_STOP_S)
-
-    def _reap(self, poll: select.poll) -> None:
+    def _reap(self) -> None:
         """Keep exit statuses of orphans; see to children that ended."""
         ours = {child.pid: child for child in self._children if child.pid is not None}
         for pid, how in procs.keep_exits(self._exits, set(ours)):
             if pid in ours:
-                self._ended(ours[pid], how, poll)
+                self._ended(ours[pid], pid, how)
 
-    def _ended(self, child: Child, how: procs.Ended, poll: select.poll) -> None:
-        child.ended(poll)
+    def _ended(self, child: Child, pid: int, how: procs.Ended) -> None:
+        child.ended(self._poll)
+        hang = self._killed_for.pop(pid, "")
         if self._stopping:
             # One that was still starting ends by the signal itself.
             if how.exit_code != 0 and how.signal not in (signal.SIGTERM, signal.SIGUSR1):
@@ -195,107 +174,115 @@ class Supervisor:
             self._stop()
             self._stop_api()
         else:
-            what = procs.describe_signal(how.signal) if how.signal else f"exit status {how.exit_code}"
-            _say(f"the {child.name} ended by {what}; started again in {child.again():.1f} s")
+            why = hang or (procs.describe_signal(how.signal) if how.signal else f"exit status {how.exit_code}")
+            self._ended_too_early(child, f"{why}: {child.last_word}" if child.last_word else why)
+
+    def _ended_too_early(self, child: Child, why: str) -> None:
+        pause_s = child.due_in_s or 0.0
+        self._last_restart = {"at_ms": time.time_ns() // 1_000_000, "what": child.name, "why": why}
+        self._board.say("error", f"the {child.name} ended by {why}; started again in {pause_s:.1f} s")
+        if child is self._runner and child.backoff.safe and self._safe_since_ms is None:
+            self._safe_since_ms = time.time_ns() // 1_000_000
+            self._board.say("error", "safe mode: the runner keeps crashing, nothing fires; command line and API go on. "
+                                     "It is tried again once a minute at least")  # fmt: skip
+        self._publish()
+
+    # --- looking around ----------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        """End hangs, leave safe mode, notice the keeper's death, give the service manager its sign of life."""
+        for child in self._children:
+            if child.pid is not None and (why := child.end_a_hang()):
+                self._killed_for[child.pid] = f"SIGKILL, since it {why}"
+                self._board.say("error", f"the {child.name} (pid {child.pid}) {why}; killed")
+            if child.backoff.is_well(child.up_for_s) and child is self._runner:
+                self._safe_since_ms = None
+                self._board.say("warning", "safe mode is over: the runner has been well for a minute")
+                self._publish()
+        if not self.is_alone and os.getppid() != self._keeper:
+            self.is_alone = True
+            self._board.say("error", f"the keeper (pid {self._keeper}) died: should the supervisor die as well, "
+                                     "exit statuses of running commands are lost")  # fmt: skip
             self._publish()
+        if self._runner.is_looked_after:
+            self._notifier.alive(time.monotonic(), stopping=self._stopping)
+
+    def _wait_ms(self) -> int:
+        waits = [wait for child in self._children if (wait := child.due_in_s) is not None and not self._stopping]
+        return max(10, int(min([1.0, self._notifier.every_s or 1.0, *waits]) * 1000))
+
+    # --- the end -----------------------------------------------------------------------------------------------
+
+    def _pass_on(self, numbers: bytes) -> None:
+        """Hand signals to the children; all but HUP mean the end."""
+        for number in numbers:
+            if number == signal.SIGHUP:
+                self._reload()
+            elif number != signal.SIGCHLD:
+                self._stop()
+
+    def _reload(self) -> None:
+        for child in self._children:
+            child.send(signal.SIGHUP)
+        if self._was_ready and not self._stopping:
+            # Over with the runner's next sign of life: it loads files beside its loop.
+            self._notifier.reloading()
+            self._reloading = self._runner.pid is not None
+            if not self._reloading:
+                self._be_ready()
+
+    def _stop(self) -> None:
+        """Have the runner end; the API refuses changes and reads on until then. Told twice, all end at once."""
+        first, self._stopping = not self._stopping, True
+        self._runner.send(signal.SIGTERM)
+        if first:
+            self._notifier.stopping("stopping")
+        if first and self._runner.pid is not None:
+            for child in self._api:
+                child.send(signal.SIGUSR1)
+        else:
+            self._stop_api()
+
+    def _stop_api(self) -> None:
+        for child in self._api:
+            child.send(signal.SIGTERM, end_within_s=_API_STOP_S)
+
+    # --- what others see ---------------------------------------------------------------------------------------
 
     def _publish(self) -> None:
-        """Say in the lock's file who is here; `status` and `stop` read it."""
-        self._state |= {"runner": self._runner.pid, "restarts": self._runner.restarts,
-                        "api": [child.pid for child in self._api],
-                        "api_restarts": sum(child.restarts for child in self._api)}  # fmt: skip
-        content = (json.dumps(self._state) + "\n").encode()
-        with contextlib.suppress(OSError):  # a full disk: `status` says what it said before
-            os.pwrite(self._given.lock_fd, content, 0)
-            os.ftruncate(self._given.lock_fd, len(content))
+        """Say how things are: `status`, `stop` and a service manager read it."""
+        next_s = self._runner.due_in_s
+        self._board.show(
+            runner=self._runner.pid,
+            restarts=self._runner.backoff.restarts,
+            api=[child.pid for child in self._api],
+            api_restarts=sum(child.backoff.restarts for child in self._api),
+            keeper_alive=not self.is_alone,
+            safe_since_ms=self._safe_since_ms,
+            next_start_ms=None if next_s is None else time.time_ns() // 1_000_000 + int(next_s * 1000),
+            last_restart=self._last_restart,
+            trouble=self._runner.trouble,
+        )
+        if self._stopping:
+            return
+        if not self._was_ready and all(child.was_ready for child in self._children):
+            self._was_ready = True
+            self._be_ready()
+        elif self._was_ready:
+            self._notifier.status(self._in_a_line())
 
+    def _be_ready(self) -> None:
+        self._reloading = False
+        self._notifier.ready(self._main_pid, self._in_a_line())
 
-def main(argv: list[str]) -> int:
-    """Become the tree of processes above; answer the exit code. The arguments are those of `Given`."""
-    given = Given.parsed(argv)
-    for fd in given.fds():
-        os.set_inheritable(fd, False)
-    if given.where == "background":
-        return _keep(given, life_fd=-1, report_fd=-1)
-    life_read, life_write = os.pipe()
-    report_read, report_write = os.pipe()
-    if os.fork() == 0:
-        os.close(life_write)
-        os.close(report_read)
-        os.setsid()  # a terminal's signals reach the front only, and once
-        os._exit(_keep(given, life_fd=life_read, report_fd=report_write))
-    for fd in (life_read, report_write, *given.fds()):
-        os.close(fd)
-    return _front(report_read)
-
-
-def _front(report_fd: int) -> int:
-    """Pass signals on to the supervisor; answer its exit code when it says it."""
-    first, _, rest = os.read(report_fd, 64).partition(b"\n")
-    supervisor = int(first or 0)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda n, _: _kill_quietly(supervisor, n))
-    rest += os.read(report_fd, 64)
-    return int(rest.strip() or 1)
-
-
-def _keep(given: Given, *, life_fd: int, report_fd: int) -> int:
-    """The keeper: fork the supervisor, keep the exit statuses of orphans, stay until the last one has ended."""
-    procs.become_subreaper()
-    supervisor = os.fork()
-    if supervisor == 0:
-        _supervise(given, life_fd, report_fd)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)
-    _report(report_fd, supervisor)
-    for fd in (life_fd, *given.fds()):
-        if fd >= 0:
-            os.close(fd)
-    code = 1
-    while True:
-        try:
-            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
-        except ChildProcessError:
-            return code
-        for pid, how in procs.keep_exits(given.exits, {supervisor}):
-            if pid == supervisor:
-                code = 1 if how.exit_code is None else how.exit_code
-                _report(report_fd, code)
-                _let_go_of_terminal()
-
-
-def _supervise(given: Given, life_fd: int, report_fd: int) -> NoReturn:
-    from pyjobs import __version__
-
-    if report_fd >= 0:
-        os.close(report_fd)
-    code = 1
-    try:
-        code = Supervisor(given, __version__).run(life_fd)
-    except Exception:
-        sys.excepthook(*sys.exc_info())  # nobody above says it
-    finally:
-        sys.stderr.flush()
-        os._exit(code)
-
-
-def _report(fd: int, number: int) -> None:
-    if fd >= 0:
-        with contextlib.suppress(BrokenPipeError):
-            os.write(fd, f"{number}\n".encode())
-
-
-def _let_go_of_terminal() -> None:
-    """Hold neither the terminal nor a pipe open that somebody waits for the end of."""
-    null = os.open(os.devnull, os.O_RDWR)
-    for fd in (0, 1, 2):
-        os.dup2(null, fd)
-    os.close(null)
-
-
-def _kill_quietly(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, number)
+    def _in_a_line(self) -> str:
+        if self._safe_since_ms is not None:
+            return "safe mode: the runner keeps crashing, see `pyjobs status`"
+        if self._runner.trouble:
+            return f"nothing new starts: {self._runner.trouble}"
+        if self._runner.pid is None:
+            return "the runner is being started again"
+        return f"runs, API at {self._given.api_url}" if self._given.api_url else "runs, without an API"
 
 
 def _signal_pipe() -> int:
@@ -307,14 +294,3 @@ def _signal_pipe() -> int:
         signal.signal(number, lambda *_: None)
     signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
     return read_fd
-
-
-def _say(message: str) -> None:
-    # Its terminal may be gone; that is no reason to go as well.
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.write(f"pyjobs supervisor: {message}\n")
-        sys.stderr.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

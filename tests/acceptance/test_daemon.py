@@ -52,7 +52,7 @@ def test_stop_waits_for_short_work(home: Home) -> None:
     home.pyjobs("daemon", "stop")
     row = home.run(exec_id)
     assert (row["state"], row["output"]) == ("success", "whole\n")
-    assert home.processes() == []
+    wait_for(lambda: home.processes() == [], "the end of all its processes")
 
 
 def test_a_clean_stop_leaves_one_file_as_the_store(home: Home) -> None:

@@ -122,7 +122,7 @@ class TestWhatIsWrong:
             ("JOB_TIMEOUT", "1.5", "JOB_TIMEOUT: `1.5`"),
             ("RUN_OUTPUT_BYTES", "1", "not below 1024"),
             ("MAX_CONCURRENT_JOBS", "0", "not below 1"),
-            ("PYJOBS_ON_STOP", "wait", "one of leave, kill"),
+            ("PYJOBS_ON_STOP", "wait", "one of auto, leave, kill"),
             ("LOG_LEVEL", "LOUD", "one of DEBUG, INFO, WARNING, ERROR"),
             ("TIMEZONE", "Mars/Base", "there is no time zone `Mars/Base`"),
             ("TIMEZONE", "../etc/passwd", "there is no time zone"),

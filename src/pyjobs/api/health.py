@@ -32,6 +32,9 @@ def _store(call: Call) -> Answer:
 
 
 def _scheduler(call: Call) -> Answer:
+    trouble = call.site.scheduler_trouble()
+    if trouble:
+        return Answer(status=503, data={"status": "error", "scheduler": "trouble", "error": trouble})
     if not call.site.scheduler_alive():
         return Answer(status=503, data={"status": "error", "scheduler": "stopped", "error": "调度进程未运行"})
     try:

@@ -73,6 +73,8 @@ class Site:
     #: Whether there is a runner over this store.
     scheduler_alive: Callable[[], bool]
     started_ms: int
+    #: Why it fires nothing, or nothing new starts, though the daemon lives; empty when all is well.
+    scheduler_trouble: Callable[[], str] = str
 
 
 @dataclass(slots=True)

@@ -115,6 +115,8 @@ HELPS = {
     "In the background.": "后台运行。",
     "Taken and not needed: it is always supervised.": "接受但无需使用：始终受监护。",
     "Leave the REST API out.": "不启动 REST API。",
+    "For your own manager, without root.": "安装到用户级 systemd，无需 root。",
+    "Only print the unit.": "仅输出单元文件。",
     # the API
     "An address or a network, such as `10.0.0.0/8`.": "IP 地址或网段，如 `10.0.0.0/8`。",
     "Even if the API answers this machine no more.": "即使 API 将不再响应本机。",
@@ -145,7 +147,7 @@ SETTINGS = {
     "http_response_max_bytes": "HTTP 执行记录的响应体大小",
     "http_deny_networks": "HTTP 任务不得访问的网段（pyjobs 自身的 API 始终拒绝）",
     "drain": "停止时等待短任务结束的时间",
-    "on_stop": "停止时如何处理仍在进行的执行：leave（保留）或 kill（终止）",
+    "on_stop": "停止时如何处理仍在进行的执行：leave（保留）、kill（终止）或 auto（仅在随 pyjobs 结束的容器中终止）",
     "functions_dir": "自定义函数所在的目录",
     "files_dir": "内置函数 File 唯一可以访问的目录",
     "import_timeout": "加载单个自定义函数文件的最长时间",

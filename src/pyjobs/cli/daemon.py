@@ -12,11 +12,12 @@ from typing import Annotated
 
 import typer
 
-from pyjobs import daemon
+from pyjobs import daemon, procs
 from pyjobs.cli import render
 from pyjobs.cli.command import examples
 from pyjobs.cli.context import App, app_of
 from pyjobs.cli.options import Json, Output, Yes
+from pyjobs.cli.text import one_line, paint
 from pyjobs.cli.times import milliseconds, span
 from pyjobs.errors import DaemonNotRunning, Exit, NotFound
 from pyjobs.jobs import RunState
@@ -120,7 +121,7 @@ def stop_daemon(app: App, timeout: str | None = None, *, force: bool = False, ye
     if daemon.status(app.settings) is None:
         raise DaemonNotRunning
     running = [run for run in app.service.runs.active() if run.state is RunState.RUNNING]
-    kills = app.settings.on_stop == "kill"
+    kills = procs.kills_on_stop(app.settings.on_stop)
     for one in running:
         app.say("run.is_running", exec_id=one.exec_id, name=one.job_name)
     if running and kills:
@@ -143,9 +144,11 @@ def status_lines(app: App, found: daemon.DaemonStatus | None) -> list[tuple[str,
     runner = str(found.runner_pid) if found.runner_pid else app.text("daemon.no_runner")
     return [
         ("f.daemon", app.text("daemon.up", up=up, pid=found.supervisor_pid, runner=runner)),
+        *(("", line) for line in _warnings(app, found)),
         ("f.api", _api_line(app, found)),
         ("f.restarts", str(found.restarts) if found.restarts else ""),
         ("f.api_restarts", str(found.api_restarts) if found.api_restarts else ""),
+        ("f.last_restart", _last_restart(app, found.last_restart)),
         ("f.version", found.version),
     ]
 
@@ -160,12 +163,40 @@ def status_document(app: App, found: daemon.DaemonStatus | None) -> dict[str, ob
         "runner_pid": found.runner_pid,
         "started": app.view.iso(found.started_ms),
         "restarts": found.restarts,
+        "safe_mode_since": app.view.iso(found.safe_since_ms),
+        "next_start": app.view.iso(found.next_start_ms),
+        "last_restart": None
+        if (last := found.last_restart) is None
+        else {"at": app.view.iso(last.at_ms), "what": last.what, "why": last.why},
+        "store_trouble": found.trouble or None,
+        "keeper_pid": found.keeper_pid if found.keeper_alive else None,
         "home": found.home,
         "version": found.version,
         "api": None
         if not found.api_url
         else {"address": found.api_url, "pids": list(found.api_pids), "restarts": found.api_restarts},
     }
+
+
+def _warnings(app: App, found: daemon.DaemonStatus) -> list[str]:
+    """What is not well, in words that stand out."""
+    said = []
+    if found.safe_since_ms is not None:
+        said.append(app.text("daemon.safe_mode", since=app.view.full(found.safe_since_ms)))
+    if found.runner_pid is None and found.next_start_ms is not None:
+        wait = span(max(0, found.next_start_ms - app.view.now_ms), whole=True)
+        said.append(app.text("daemon.next_start", wait=wait))
+    if found.trouble:
+        said.append(app.text("daemon.trouble", why=one_line(found.trouble)))
+    if not found.keeper_alive:
+        said.append(app.text("daemon.no_keeper", pid=found.keeper_pid))
+    return [paint(line, "yellow", on=app.colored(sys.stdout)) for line in said]
+
+
+def _last_restart(app: App, last: daemon.Restart | None) -> str:
+    if last is None:
+        return ""
+    return app.text("daemon.last_restart", what=last.what, at=app.view.full(last.at_ms), why=one_line(last.why))
 
 
 def _api_line(app: App, found: daemon.DaemonStatus) -> str:

@@ -19,7 +19,7 @@ from pyjobs.cli.page import run_lines
 from pyjobs.cli.presence import left_alone
 from pyjobs.cli.text import one_line, paint
 from pyjobs.cli.views import JobRow, run_document, state_of
-from pyjobs.errors import Exit
+from pyjobs.errors import Exit, PyjobsError
 from pyjobs.jobs import Job, Run, RunState
 from pyjobs.ports import JobQuery, RunQuery
 from pyjobs.service.system import Paused
@@ -35,6 +35,8 @@ def status(ctx: typer.Context, *, output: Output = None, json: Json = False) -> 
     """Show how everything is doing: the daemon, jobs, what runs, what comes next, what failed last."""
     app = app_of(ctx, output, json=json, makes=False)
     found = daemon.status(app.settings)
+    if app.format == "table":
+        _need_store(app, found)
     jobs: Sequence[Job] = [] if app.empty else app.service.jobs.list(JobQuery())
     active: Sequence[Run] = [] if app.empty else app.service.runs.active()
     failed: Sequence[Run] = [] if app.empty else app.service.runs.list(RunQuery(states=_FAILED, limit=_SHOWN))
@@ -43,6 +45,16 @@ def status(ctx: typer.Context, *, output: Output = None, json: Json = False) -> 
     else:
         render.document(app, _document(app, found, jobs, active, failed))
     app.leave(Exit.OK if found else Exit.NOT_FOUND)
+
+
+def _need_store(app: App, found: daemon.DaemonStatus | None) -> None:
+    """Say how the daemon is before what of the store is wrong; that is raised."""
+    try:
+        if not app.empty:
+            app.service.system.paused()
+    except PyjobsError:
+        app.write(render.pairs(app, status_lines(app, found)))
+        raise
 
 
 def _page(

@@ -94,6 +94,7 @@ _DAEMON = Branch("Run the daemon that fires jobs", "运行触发任务的守护�
     "status": Entry("daemon:status", "Show whether it runs", "显示运行状态"),
     "reload": Entry("daemon:reload", "Load functions again", "重新加载函数"),
     "logs": Entry("daemon:logs", "Show the system log", "显示系统日志"),
+    "install": Entry("install:install", "Write a systemd unit that runs it", "写入用于运行它的 systemd 单元"),
 })  # fmt: skip
 _CONFIG = Branch("Look at the settings", "查看配置", {
     "show": Entry("config:show", "Show all settings", "显示所有配置"),

@@ -25,6 +25,7 @@ RUN_ID = "PYJOBS_RUN_ID"
 #: How long a parent may take to write a status down after the process ended.
 _STATUS_PATIENCE_S = 5.0
 _OURS = ("PYJOBS_",)
+_MANAGERS = frozenset({"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"})
 
 
 class ProcessAttempt:
@@ -135,8 +136,8 @@ class ProcessAttempt:
 
 
 def environment(base: dict[str, str], secrets: frozenset[str]) -> dict[str, str]:
-    """The daemon's environment less pyjobs' own settings and secrets."""
-    return {k: v for k, v in base.items() if not k.startswith(_OURS) and k not in secrets}
+    """The daemon's environment less pyjobs' own settings and secrets, and the way to a service manager."""
+    return {k: v for k, v in base.items() if not k.startswith(_OURS) and k not in secrets and k not in _MANAGERS}
 
 
 def inherit_nothing() -> None:
