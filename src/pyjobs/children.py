@@ -56,9 +56,14 @@ class Child:
         return None if self.pid is not None else max(0.0, self._start_at - time.monotonic())
 
     @property
+    def is_up(self) -> bool:
+        """Whether it has come up."""
+        return self.pid is not None and self._up_since is not None
+
+    @property
     def up_for_s(self) -> float:
         """Seconds since this process came up; 0 when it did not."""
-        return 0.0 if self._up_since is None or self.pid is None else time.monotonic() - self._up_since
+        return 0.0 if self.pid is None or self._up_since is None else time.monotonic() - self._up_since
 
     @property
     def is_looked_after(self) -> bool:

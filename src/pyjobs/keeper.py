@@ -6,8 +6,9 @@ The small parents of the daemon's processes. Imports next to nothing, since they
 The **supervisor** starts the runner and the API, and starts each again when it dies or hangs. As a subreaper it is
 the next parent of commands whose runner died, and keeps their exit statuses. The **keeper** does the same when the
 supervisor dies as well, and stays until the last of these commands has ended; it does nothing else, so that nothing
-is likely to end it. The **front** is what a terminal, systemd or a container waits for: it passes signals on, and
-leaves when the supervisor does, though the keeper may stay.
+is likely to end it. The **front** is what a terminal, systemd or a container waits for: it passes signals on (HUP
+means a reload, but the end when it comes from a terminal that was closed), and leaves when the supervisor does,
+though the keeper may stay.
 """
 
 from __future__ import annotations
@@ -50,8 +51,12 @@ def _front(report_fd: int) -> int:
     """Pass signals on to the supervisor; answer its exit code when it says it."""
     first, _, rest = os.read(report_fd, 64).partition(b"\n")
     supervisor = int(first or 0)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda n, _: _kill_quietly(supervisor, n))
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as `nohup` has it
+        had_terminal = _has_terminal()
+        closed = (signal.SIGHUP, signal.SIGTERM)
+        signal.signal(signal.SIGHUP, lambda *_: _kill_quietly(supervisor, closed[had_terminal and not _has_terminal()]))
     # The watchdog of a service manager: the supervisor hangs, and would keep its lock from the next one.
     signal.signal(signal.SIGABRT, lambda *_: _kill_quietly(supervisor, signal.SIGKILL))
     rest += os.read(report_fd, 64)
@@ -101,6 +106,15 @@ def _report(fd: int, number: int) -> None:
     if fd >= 0:
         with contextlib.suppress(BrokenPipeError):
             os.write(fd, f"{number}\n".encode())
+
+
+def _has_terminal() -> bool:
+    """Whether this process has a terminal; not any more once that was closed."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _let_go_of_terminal() -> None:

@@ -67,6 +67,11 @@ def set_up(settings: Settings, *, to_stderr: bool = False, rotate: bool = True) 
         plain = logging.StreamHandler()
         plain.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         handlers.append(plain)
+    # Each start and success is for whoever looks on; in the file they would be most of it, and the store has them.
+    runs = logging.getLogger("pyjobs.runs")
+    runs.handlers[:] = handlers[1:]
+    runs.setLevel(max(logging.getLevelName(settings.log_level), logging.INFO) if to_stderr else logging.CRITICAL)
+    runs.propagate = False
     logger = logging.getLogger("pyjobs")
     logger.handlers[:] = handlers
     logger.setLevel(settings.log_level)

@@ -26,6 +26,8 @@ from pyjobs.waitlist import WaitList
 __all__ = ["Flight", "Slots"]
 
 _log = logging.getLogger(__name__)
+#: For whoever looks on in the foreground.
+_runs = logging.getLogger("pyjobs.runs")
 #: Exit code of what could not even be started, as `timeout` and `docker run` have it.
 COULD_NOT_START = 125
 #: How often a killed run is looked at until nothing of it is left, seconds.
@@ -350,6 +352,7 @@ class Slots:
                     pid_start=flight.attempt.pid_start,
                 )
             )
+        _runs.info("%s starts, run %s", run.job_name, run.exec_id)
         self.watch(flight)
 
     def _could_not_start(self, flight: Flight, why: str) -> None:
@@ -457,6 +460,8 @@ class Slots:
         self._release(flight)
         level = logging.DEBUG if state is RunState.SUCCESS else logging.WARNING
         _log.log(level, "run %s of job %s: %s %s", run.exec_id, run.job_name, state.value, end.error)
+        if state is RunState.SUCCESS:
+            _runs.info("%s ended well after %.1f s, run %s", run.job_name, (end.duration_ms or 0) / 1000, run.exec_id)
 
     def _end_it(self, flight: Flight, state: RunState, reason: str) -> None:
         self.collect([flight])  # what ended by itself just now was not ended by us

@@ -223,7 +223,8 @@ class Supervisor:
 
     def _reload(self) -> None:
         for child in self._children:
-            child.send(signal.SIGHUP)
+            if child.is_up:  # else it has no handler yet, and reads all anew anyway
+                child.send(signal.SIGHUP)
         if self._was_ready and not self._stopping:
             # Over with the runner's next sign of life: it loads files beside its loop.
             self._notifier.reloading()

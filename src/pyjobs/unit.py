@@ -65,6 +65,8 @@ class Unit:
         """The file."""
         system = not self.of_user
         path, *arguments = self.command
+        if any(sign in path for sign in "\"'\\"):  # systemd takes no such program
+            path, arguments = "/usr/bin/env", list(self.command)
         return _TEXT.format(
             flag="" if system else "--user ",
             order="Wants=network-online.target\nAfter=network-online.target time-sync.target\n" if system else "",
