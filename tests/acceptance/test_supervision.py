@@ -118,6 +118,7 @@ def test_a_runner_that_cannot_start_is_tried_for_ever_said_aloud_and_well_once_t
     page = home.pyjobs("status")
     assert "SAFE MODE" in page
     assert "nothing fires" in page
+    assert "the daemon is in trouble: safe mode" in home.try_("list").stderr
     rest = Rest(first["api"]["address"])
     status, health = rest.call("GET", "/health/scheduler")
     assert (status, health["status"]) == (503, "error")
@@ -145,7 +146,12 @@ def test_a_store_that_cannot_be_written_just_now_is_said_without_the_store(home:
     assert troubled["runner_pid"] == first["runner_pid"]
     status, health = Rest(first["api"]["address"]).call("GET", "/health/scheduler")
     assert (status, health["scheduler"]) == (503, "trouble")
-    away.rename(store)
+    store.write_bytes(b"this is no database" * 100)
+    page = home.try_("status")
+    assert page.returncode == 5
+    assert "deleted or replaced" in page.stdout
+    assert "a usable pyjobs database" in page.stderr
+    away.replace(store)
     wait_for(lambda: home.status()["store_trouble"] is None, "that it is over")
 
 
@@ -198,7 +204,7 @@ def test_in_a_container_what_runs_ends_with_pyjobs_and_its_row_says_so(home: Hom
             home.pyjobs("job", "add", "long", "--cron", "* * * * * *", "--command", "sleep 60; true")
             with foreground(home, *isolate) as process:
                 find = "SELECT exec_id FROM job_logs WHERE state = 'running' AND pid IS NOT NULL"
-                exec_id = wait_for(lambda: (home.path / "data" / "jobs.db").exists() and home.rows(find), "a run")[0][0]
+                exec_id = wait_for(lambda: home.rows(find), "a run")[0][0]
                 (first,) = psutil.Process(process.pid).children()
                 first.terminate()
                 assert process.wait(30) == 0

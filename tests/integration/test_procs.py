@@ -143,3 +143,15 @@ class TestKeptExits:
             "assert ended == [(pid, (3, None))] and procs.start_time(pid) is None\n"
         )
         subprocess.run([sys.executable, "-c", text, tmp_path / "missing"], check=True, timeout=60)
+
+
+class TestOnStop:
+    def test_what_is_said_is_done(self) -> None:
+        assert procs.kills_on_stop("kill")
+        assert not procs.kills_on_stop("leave")
+
+    def test_by_itself_it_is_left_where_process_1_is_not_ours(self) -> None:
+        first = Path("/proc/1/cmdline").read_bytes().split(b"\0")
+        if os.path.basename(first[0]) in (b"tini", b"docker-init", b"dumb-init", b"catatonit", b"podman-init"):  # noqa: PTH119 - bytes
+            pytest.skip("these tests run in a container with such a process 1")
+        assert not procs.kills_on_stop("auto")

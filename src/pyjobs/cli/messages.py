@@ -200,6 +200,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
                       "由 {by} 于 {since} 暂停；用 `pyjobs job resume` 恢复"),
     "status.nothing_fires": ("nothing fires while the daemon is down: `pyjobs daemon start`",
                              "守护进程未运行，任务不会触发：请执行 `pyjobs daemon start`"),
+    "status.trouble": ("the daemon is in trouble: {why}; see `pyjobs status`",
+                       "守护进程异常：{why}；见 `pyjobs status`"),
     "daemon.started": ("daemon started, pid {pid}, home {home}", "守护进程已启动，pid {pid}，主目录 {home}"),
     "daemon.api": ("API at {address}, its documentation at {address}/docs", "API 地址 {address}，文档 {address}/docs"),
     "api.none": ("left out", "未启用"),

@@ -48,6 +48,9 @@ def note_if_nothing_fires(app: App) -> None:
     """Say on stderr why jobs that wait will not be fired; nothing when they will."""
     if not daemon_runs(app.settings):
         app.say("status.nothing_fires")
+    trouble = procs.daemon_trouble(app.settings.daemon_lock)
+    if trouble:
+        app.say("status.trouble", why=trouble)
     paused = app.service.system.paused()
     if paused is not None:
         app.say("system.is_paused", by=paused.by, since=app.view.full(paused.since_ms))
