@@ -105,6 +105,7 @@ def test_a_supervisor_that_hangs_goes_with_its_front_when_the_watchdog_aborts_th
 def test_a_runner_that_cannot_start_is_tried_for_ever_said_aloud_and_well_once_the_cause_is_gone(home: Home) -> None:
     home.pyjobs("job", "add", "tick", "--cron", "* * * * * *", "--command", "true")
     first = home.start()
+    wait_for(lambda: home.rows("SELECT 1 FROM job_logs"), "a fire before the trouble")
     log = home.path / "logs" / "pyjobs.log"
     log.rename(home.path / "logs" / "before")
     log.mkdir()

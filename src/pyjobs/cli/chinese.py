@@ -147,6 +147,7 @@ SETTINGS = {
     "http_response_max_bytes": "HTTP 执行记录的响应体大小",
     "http_deny_networks": "HTTP 任务不得访问的网段（pyjobs 自身的 API 始终拒绝）",
     "drain": "停止时等待短任务结束的时间",
+    "quarantine_crashes": "任务在 72 小时内最多可处于多少次执行进程崩溃中，达到后停止该任务；0：不限",
     "on_stop": "停止时如何处理仍在进行的执行：leave（保留）、kill（终止）或 auto（仅在随 pyjobs 结束的容器中终止）",
     "functions_dir": "自定义函数所在的目录",
     "files_dir": "内置函数 File 唯一可以访问的目录",
