@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from pyjobs.errors import BadSetting
 
-__all__ = ["FILE_NAME", "Origin", "Settings", "default_zone_name", "find_home", "load"]
+__all__ = ["FILE_NAME", "Origin", "Rotation", "Settings", "default_zone_name", "find_home", "load"]
 
 FILE_NAME = "pyjobs.toml"
 _DURATION = re.compile(r"([0-9]{1,12})\s*(s|m|h|d|seconds?|minutes?|hours?|days?)?", re.IGNORECASE)
@@ -27,7 +27,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9_.:\[\]-]+", re.IGNORECASE)
 _SHORTEST_KEY = 16
-_BYTES = re.compile(r"([0-9]{1,12})\s*(b|k|kib|m|mib|g|gib)?", re.IGNORECASE)
+_BYTES = re.compile(r"([0-9]{1,12})\s*(b|k|kb|kib|m|mb|mib|g|gb|gib)?", re.IGNORECASE)
 _BYTE_UNITS = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -37,6 +37,17 @@ def _setting(default: Any, doc: str, *, unit: str = "", low: int = 0, bare: bool
     if default is dict:
         return field(default_factory=dict, metadata=metadata)
     return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """When a log is put aside and how long it stays; 0 is never, or no limit."""
+
+    every_s: int = 86400
+    max_bytes: int = 0
+    keep_s: int = 0
+    total_bytes: int = 0
+    compress: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +92,11 @@ class Settings:
     )
     log_level: str = _setting("INFO", "DEBUG, INFO, WARNING or ERROR")
     log_file: str = _setting("logs/pyjobs.log", "the system log")
+    log_format: str = _setting("json", "json or text: how a line of it looks")
+    log_rotation: str = _setting("1 day, 100 MiB", "when it is put aside: a time, a size, or both; empty: never")
+    log_retention: int = _setting(30 * 86400, "how long what was put aside stays; 0: always", unit="s")
+    log_total_size: int = _setting(1 << 30, "how much of it stays in all; 0: any", unit="B")
+    log_compression: str = _setting("on", "on: what was put aside is compressed; off: it is not")
     smtp_host: str = _setting("", "mail server of the built-in Email function")
     smtp_port: int = _setting(25, "its port", unit="n", low=1)
     smtp_user: str = _setting("", "its user; empty: no login")
@@ -103,6 +119,18 @@ class Settings:
     def path(self, value: str) -> Path:
         """A path setting as an absolute path."""
         return self.home / _expanded(value)
+
+    @property
+    def rotation(self) -> Rotation:
+        """How the system log is put aside and forgotten."""
+        every_s, max_bytes = _rotation(self.log_rotation)
+        return Rotation(
+            every_s=every_s,
+            max_bytes=max_bytes,
+            keep_s=self.log_retention,
+            total_bytes=self.log_total_size,
+            compress=self.log_compression == "on",
+        )
 
     @property
     def run_dir(self) -> Path:
@@ -314,6 +342,8 @@ def _check(settings: Settings, origins: Mapping[str, Origin]) -> None:
         "smtp_tls": ("starttls", "ssl", "none"),
         "docs": ("on", "off"),
         "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+        "log_format": ("json", "text"),
+        "log_compression": ("on", "off"),
     }
     for name, allowed in choices.items():
         value = getattr(settings, name)
@@ -324,6 +354,14 @@ def _check(settings: Settings, origins: Mapping[str, Origin]) -> None:
                 f"`{value}` is not usable for `{name}`: one of {known}",
                 f"`{value}` 不能用于 `{name}`，可用：{known}",
             )
+    try:
+        _rotation(settings.log_rotation)
+    except ValueError as exc:
+        raise BadSetting(
+            origins["log_rotation"].source,
+            f"`{exc}` is not usable for `log_rotation`: a time such as `1 day`, a size such as `100 MiB`, or both",
+            f"`{exc}` 不能用于 `log_rotation`：应为时间（如 `1 day`）、大小（如 `100 MiB`）或两者",
+        ) from exc
     if origins["http_deny_networks"].source != "default":
         _check_networks(settings.http_deny_networks, origins["http_deny_networks"].source)
     _check_gate(settings, origins)
@@ -349,6 +387,20 @@ def _check(settings: Settings, origins: Mapping[str, Origin]) -> None:
                 f"there is no time zone `{settings.timezone}`",
                 f"不存在时区 `{settings.timezone}`",
             ) from exc
+
+
+def _rotation(text: str) -> tuple[int, int]:
+    """(seconds, bytes) of `1 day, 100 MiB`, 0 for what is not said. Raises ValueError: the piece that is wrong."""
+    every_s = max_bytes = 0
+    for piece in filter(None, (part.strip() for part in text.split(","))):
+        duration, size = _DURATION.fullmatch(piece), _BYTES.fullmatch(piece)
+        if duration and duration[2] and int(duration[1]):
+            every_s = int(duration[1]) * _UNITS[duration[2][0].lower()]
+        elif size and size[2] and int(size[1]):
+            max_bytes = int(size[1]) * _BYTE_UNITS[size[2][0].lower()]
+        else:
+            raise ValueError(piece)
+    return every_s, max_bytes
 
 
 def _check_gate(settings: Settings, origins: Mapping[str, Origin]) -> None:

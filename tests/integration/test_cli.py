@@ -215,7 +215,7 @@ class TestSettings:
         assert (settings["drain"]["value"], settings["drain"]["origin"]) == (60, str(cli.home / "pyjobs.toml"))
         assert (settings["timezone"]["value"], settings["timezone"]["origin"]) == ("UTC", "PYJOBS_TIMEZONE")
         assert settings["port"]["origin"] == "default"
-        assert settings["smtp_password"]["value"] == "******"
+        assert settings["smtp_password"]["value"] == "***"
         assert "hunter2" not in cli("config", "show", "--origin")
 
     def test_paths_are_those_of_the_home(self, cli: Cli, tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyjobs.httpclient.text import Body, content_type, cookie_line, header_lines, mask_url
+from pyjobs.httpclient.text import Body, content_type, cookie_line, header_lines
+from pyjobs.masking import mask_url
 
 
 def read(chunks: list[bytes], *, kind: str = "text/plain", wanted: str = "", limit: int = 1 << 20) -> tuple[str, Body]:

@@ -13,9 +13,9 @@ from pyjobs.cli.command import examples, report
 from pyjobs.cli.context import App, app_of
 from pyjobs.cli.options import Json, Output
 from pyjobs.cli.render import Column, Noun
-from pyjobs.cli.text import MASK
 from pyjobs.config import FILE_NAME
 from pyjobs.errors import BadSetting, Exit
+from pyjobs.masking import MASK
 
 __all__ = ["check", "path", "show"]
 

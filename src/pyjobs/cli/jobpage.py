@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from pyjobs import commandtext
@@ -10,19 +9,16 @@ from pyjobs.cli.context import App
 from pyjobs.cli.messages import word
 from pyjobs.cli.page import fire_lines, run_lines
 from pyjobs.cli.render import pairs
-from pyjobs.cli.text import MASK, one_line
+from pyjobs.cli.text import one_line
 from pyjobs.cli.times import span
 from pyjobs.cli.views import JobRow, state_of, zoned_schedule
 from pyjobs.commandtext import CommandSpec, FuncSpec, HttpSpec, Spec
 from pyjobs.errors import BadTrigger, PyjobsError
 from pyjobs.jobs import Backoff, Fold, Gap, Job, OnLost, Run, TriggerType
+from pyjobs.masking import MASK, is_secret_header, mask_url
 
 __all__ = ["job_page", "timeout_of"]
 
-#: Names of headers and variables whose values are not for everybody who looks over a shoulder.
-_SECRET = re.compile(r"authoriz|cookie|token|secret|passw|pwd|api[-_]?key|credential|private", re.IGNORECASE)
-#: The password in an address.
-_PASSWORD = re.compile(r"(?<=://)([^/@:]*):[^/@]*@")
 _Rows = Iterator[tuple[str, str]]
 
 
@@ -90,11 +86,11 @@ def _said(app: App, job: Job, spec: Spec) -> _Rows:
     """What it does, a row for each thing that is said."""
     if isinstance(spec, HttpSpec):
         yield "f.method", spec.mode
-        yield "f.url", _PASSWORD.sub(rf"\1:{MASK}@", spec.url)
+        yield "f.url", mask_url(spec.url)
         yield "f.headers", _lines(spec.headers, ": ")
         yield "f.data", spec.data
         yield "f.cookies", MASK if spec.cookies else ""
-        yield "f.proxy", _PASSWORD.sub(rf"\1:{MASK}@", spec.proxy)
+        yield "f.proxy", mask_url(spec.proxy)
         yield "f.result", spec.result
     elif isinstance(spec, CommandSpec):
         yield "col.command", spec.command
@@ -109,7 +105,7 @@ def _said(app: App, job: Job, spec: Spec) -> _Rows:
 
 
 def _lines(entries: Sequence[tuple[str, str]], separator: str) -> str:
-    return "\n".join(f"{name}{separator}{MASK if _SECRET.search(name) else value}" for name, value in entries)
+    return "\n".join(f"{name}{separator}{MASK if is_secret_header(name) else value}" for name, value in entries)
 
 
 def _timeout(app: App, job: Job, spec: Spec | None) -> str:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 
-__all__ = ["MASK", "columns", "cut", "one_line", "paint", "safe", "width", "widths_of"]
+__all__ = ["columns", "cut", "one_line", "paint", "safe", "width", "widths_of"]
 
-#: What stands for a secret.
-MASK = "******"
 _CODES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34", "cyan": "36"}
 _ZERO_WIDTH = ("Mn", "Me", "Cf")
 _KEPT = "\n\t"

@@ -21,8 +21,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from pyjobs import __version__
 from pyjobs.commandtext import HttpSpec
-from pyjobs.httpclient.text import content_type, cookie_line, header_lines, mask_url
+from pyjobs.httpclient.text import content_type, cookie_line, header_lines
 from pyjobs.httpclient.wire import RequestFailed, Trust, Wire, at
+from pyjobs.masking import mask_url
 
 __all__ = ["MAX_REDIRECTS", "Session"]
 

@@ -7,21 +7,11 @@ import contextlib
 import json
 import re
 from collections.abc import Iterable
-from urllib.parse import unquote_plus
 
-__all__ = ["Body", "content_type", "cookie_line", "header_lines", "mask_url"]
+from pyjobs.masking import MASK, is_secret_header, mask_url
 
-_MASK = "***"
-#: A challenge (`WWW-Authenticate`) is no secret; what answers it is.
-_SECRET_HEADER = re.compile(
-    r"auth(?!enticat)|cookie|token|secret|key|passw|pwd|session|credential|signature", re.IGNORECASE
-)
-#: Narrower than for headers: `keyword=…` in an address is worth reading.
-_SECRET_PARAMETER = re.compile(
-    r"token|secret|passw|pwd|signature|credential|(?:^|[-_.])(?:api)?key$|apikey|accesskey|^sig$", re.IGNORECASE
-)
-_USER_INFO = re.compile(r"^([a-z][a-z0-9+.-]*:)?//([^/?#]*)@", re.IGNORECASE)
-_PARAMETER = re.compile(r"([?&;])([^=&;#]+)=([^&;#]*)")
+__all__ = ["Body", "content_type", "cookie_line", "header_lines"]
+
 _FORM = re.compile(r"[^\s=&]+=[^\n&]*(?:&[^\s=&]+=[^\n&]*)*")
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([^\s;\"']+)", re.IGNORECASE)
 _ADDRESS_HEADERS = frozenset({"location", "content-location", "referer", "refresh"})
@@ -93,28 +83,14 @@ def cookie_line(*texts: str) -> str:
     return "; ".join(filter(None, pieces))
 
 
-def mask_url(url: str) -> str:
-    """An address with its password, or a user that stands alone, and secret parameters masked."""
-
-    def user_info(match: re.Match[str]) -> str:
-        user, colon, _ = match[2].partition(":")
-        return f"{match[1] or ''}//{user + ':' + _MASK if colon else _MASK}@"
-
-    def parameter(match: re.Match[str]) -> str:
-        secret = _SECRET_PARAMETER.search(unquote_plus(match[2]))
-        return f"{match[1]}{match[2]}={_MASK}" if secret else match[0]
-
-    return _PARAMETER.sub(parameter, _USER_INFO.sub(user_info, url))
-
-
 def header_lines(headers: Iterable[tuple[str, str]]) -> str:
     """`Name: value` lines, secrets masked; each ends in a newline."""
     return "".join(f"{name}: {_shown_value(name, value)}\n" for name, value in headers)
 
 
 def _shown_value(name: str, value: str) -> str:
-    if _SECRET_HEADER.search(name):
-        return _MASK
+    if is_secret_header(name):
+        return MASK
     # The HTTP library reads headers as Latin-1; who sends more than ASCII means UTF-8.
     with contextlib.suppress(UnicodeError):
         value = value.encode("latin-1").decode("utf-8")

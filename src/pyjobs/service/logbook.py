@@ -1,25 +1,27 @@
 """
-The system log, read back: one JSON object a line, in files that are rotated by day.
-
-Each process writes a file of its own: `pyjobs.log` and its siblings `pyjobs-….log`, with `.YYYY-MM-DD` behind them
-once their day is over.
+The system log, read back: one JSON object or one line of text each, in the current file and in what was put aside.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
+from pyjobs.logfile import aside, day_of
+
 __all__ = ["Logbook", "LogbookPage"]
 
 #: What is read of one file, from its end.
 _MAX_BYTES = 16 << 20
+_TEXT = re.compile(r"(?P<time>\S+) (?P<level>[A-Z]+) (?P<caller>\S+) (?P<msg>.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,10 @@ class Logbook:
                     cleared |= path.stat().st_size > 0
                     os.truncate(path, 0)
                 else:
-                    path.with_name(f"{path.name}.{day}").unlink()
-                    cleared = True
+                    for entry in aside(path):
+                        if day_of(path, entry) == day.isoformat():
+                            entry.unlink()
+                            cleared = True
         return cleared
 
     def _siblings(self) -> list[Path]:
@@ -73,26 +77,29 @@ class Logbook:
         return [self._path, *sorted(others)]
 
     def _files(self, day: date) -> Iterator[Path]:
-        """Where lines of a day may be: a file is put aside with the first line of a later day."""
+        """Where lines of a day may be: what was put aside has the day of its last line."""
         for path in self._siblings():
-            yield path.with_name(f"{path.name}.{day}")
+            yield from (entry for entry in aside(path) if day_of(path, entry) >= day.isoformat())
             yield path
 
 
 def _lines(path: Path) -> Iterator[str]:
     try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+            size = 0 if path.suffix == ".gz" else os.fstat(file.fileno()).st_size
             if size > _MAX_BYTES:
                 file.seek(size - _MAX_BYTES)
                 file.readline()
             for raw in file:
                 yield raw.decode("utf-8", "replace")
-    except OSError:
+    except (OSError, EOFError):
         return
 
 
 def _parsed(raw: str) -> dict[str, Any] | None:
+    if not raw.startswith("{"):
+        text = _TEXT.fullmatch(raw.rstrip("\n"))
+        return None if text is None else {**text.groupdict(), "level": text["level"].lower()}
     try:
         line = json.loads(raw)
     except ValueError:
