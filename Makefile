@@ -5,8 +5,8 @@ BIN := .venv/bin
 NOX := $(BIN)/nox --non-interactive
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all test-coverage quality lint types format bench \
-	start start-bg start-daemon stop stop-all status clean
+.PHONY: help install demo test test-all test-coverage quality lint types format bench soak \
+	start start-bg start-daemon stop stop-all status deploy clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z -]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 32
@@ -49,6 +49,9 @@ bench: ## the figures of tests/benchmarks/README.md
 	@bash scripts/system_packages.sh bench
 	@$(NOX) -s bench -- $(ARGS)
 
+soak: dev ## random faults against a load; ARGS="--minutes 30" goes to it
+	@$(NOX) -s soak -- $(ARGS)
+
 start: install ## run the daemon in the foreground
 	@$(BIN)/pyjobs daemon run
 
@@ -63,6 +66,9 @@ stop-all: install ## stop it without waiting for runs
 
 status: install ## how everything is doing
 	@$(BIN)/pyjobs status
+
+deploy: ## an environment, folders, the daemon, and a look at it; HOME_DIR=/srv/pyjobs says where
+	@scripts/deploy.sh $(HOME_DIR)
 
 clean: ## remove environments and caches; data, logs and settings stay
 	@rm -rf .venv .nox .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage* htmlcov dist build

@@ -86,12 +86,13 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(venv_backend=BACKEND)
 def lint(session: nox.Session) -> None:
-    """Formatting, ruff, shellcheck."""
+    """Formatting, ruff, shellcheck, hadolint."""
     prepare(session, "lint")
     session.run("ruff", "format", "--check", ".")
     session.run("ruff", "check", ".")
     scripts = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "scripts").glob("*.sh"))
     session.run("shellcheck", *scripts, ".ci/run")
+    session.run("hadolint", "Dockerfile")
 
 
 @nox.session(venv_backend=BACKEND)
