@@ -27,6 +27,8 @@ from pyjobs.ports import (
     Event,
     Executed,
     Executor,
+    FireRange,
+    Folding,
     JobQuery,
     Launch,
     Nudge,
@@ -487,6 +489,25 @@ class MemoryStore:
     def count_runs(self, query: RunQuery) -> int:
         return sum(_run_matches(run, query) for run in self._runs.values())
 
+    def fire_ranges(
+        self, job_id: int | None, job_name: str, after_ms: int, until_ms: int, *, folding: Folding, limit: int
+    ) -> list[FireRange]:
+        mine = [r for r in self._runs.values() if r.job_id == job_id and (job_id is not None or r.job_name == job_name)]
+        rows = sorted((r for r in mine if r.scheduled_ms is not None), key=lambda r: r.scheduled_ms or 0)
+        groups: dict[tuple[object, ...], list[Run]] = {}
+        before, island = None, 0
+        for row in rows:
+            due = row.scheduled_ms or 0
+            if due <= after_ms or (due > until_ms and (row.first_ms is None or row.first_ms > until_ms)):
+                continue
+            island += (row.state, row.error) != before
+            before = (row.state, row.error)
+            alone = folding == "none" or row.state is RunState.MISSED
+            mark = due if alone else island if folding == "neighbours" else ""
+            groups.setdefault((row.state, alone, mark), []).append(row)
+        found = sorted(map(_range, groups.values()), key=lambda found: found.last_ms)
+        return found[max(0, len(found) - limit) :]
+
     def clear_runs(self, job_id: int | None, before_ms: int | None, since_ms: int | None = None) -> int:
         with self.transaction():
             old = [
@@ -677,6 +698,22 @@ if TYPE_CHECKING:  # the fakes are what the protocols say
     _OUTPUT: Output = FakeOutput()
     _EXECUTOR: Executor = FakeExecutor()
     _ATTEMPT: Attempt = FakeAttempt()
+
+
+def _range(rows: Sequence[Run]) -> FireRange:
+    errors = {row.error for row in rows}
+    durations = [row.duration_ms for row in rows if row.duration_ms is not None]
+    late = [row.lateness_ms for row in rows if row.lateness_ms is not None]
+    return FireRange(
+        first_ms=min(row.scheduled_ms or 0 if row.first_ms is None else row.first_ms for row in rows),
+        last_ms=max(row.scheduled_ms or 0 for row in rows),
+        fires=sum(row.fires for row in rows),
+        state=rows[0].state,
+        error=errors.pop() if len(errors) == 1 else "",
+        exec_id=rows[0].exec_id if len(rows) == 1 else "",
+        duration_ms=max(durations, default=None),
+        lateness_ms=max(late, default=None),
+    )
 
 
 def _executed(job: Job | None, ends: list[End]) -> Executed:

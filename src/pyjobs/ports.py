@@ -25,6 +25,8 @@ __all__ = [
     "EventKind",
     "Executed",
     "Executor",
+    "FireRange",
+    "Folding",
     "FunctionInfo",
     "JobOrder",
     "JobQuery",
@@ -230,6 +232,27 @@ class RunQuery:
     #: Rows to leave out first: a page by its number.
     offset: int = 0
     oldest_first: bool = False
+
+
+#: How fires of one end are put together: not at all, neighbours of the same end and reason, or all of the same end.
+Folding: TypeAlias = Literal["none", "neighbours", "all"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FireRange:
+    """Rows of one job's fires that came to the same end; with `neighbours` no other row lies between them."""
+
+    first_ms: int
+    last_ms: int
+    fires: int
+    state: RunState
+    #: What all of them say; empty where they differ.
+    error: str = ""
+    #: Of a row that stands alone, else empty.
+    exec_id: str = ""
+    #: The longest of them.
+    duration_ms: int | None = None
+    lateness_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -447,6 +470,16 @@ class Store(Protocol):
 
     def count_runs(self, query: RunQuery) -> int:
         """How many `runs` would give without limit and offset."""
+
+    def fire_ranges(
+        self, job_id: int | None, job_name: str, after_ms: int, until_ms: int, *, folding: Folding, limit: int
+    ) -> list[FireRange]:
+        """
+        What became of the fires in (after, until], the newest `limit` ranges, in the order of their last instants.
+
+        Rows without a fire are left out. A range of missed fires is never put together with anything; one that
+        begins in the range and ends behind it belongs to it. With `job_id` None: of a deleted job of that name.
+        """
 
     def clear_runs(self, job_id: int | None, before_ms: int | None, since_ms: int | None = None) -> int:
         """Delete final runs, of one job or all, claimed before and not before an instant; answers how many."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from fakes import NOW_MS, a_job, a_run, claimed
 
-from pyjobs.jobs import JobState, RunState
-from pyjobs.ports import Active, JobOrder, JobQuery, Page, RunQuery, Start, Store
+from pyjobs.jobs import Job, JobState, RunState
+from pyjobs.ports import Active, End, FireRange, JobOrder, JobQuery, Page, RunQuery, Start, Store
 
 from .test_store import store
 
@@ -96,3 +96,74 @@ def test_the_version_is_another_one_after_each_change(store: Store) -> None:
     assert len(set(seen)) == 3
     store.jobs(JobQuery())
     assert store.version() == seen[-1]
+
+
+class TestFireRanges:
+    """Of a job: two successes, a failure, a success, 3 missed fires up to second 9, a success."""
+
+    @pytest.fixture
+    def job(self, store: Store) -> Job:
+        job, other = store.add_job(a_job("job")), store.add_job(a_job("other"))
+        ends = {0: "", 1: "", 2: "exit status 3", 3: "", 10: ""}
+        runs = [a_run(job, exec_id=f"r{at}", scheduled_ms=NOW_MS + at * 1000, claimed_ms=NOW_MS + at * 1000 + 7)
+                for at in ends]  # fmt: skip
+        missed = a_run(job, exec_id="m", state=RunState.MISSED, error="3 fires missed", scheduled_ms=NOW_MS + 9000,
+                       first_ms=NOW_MS + 7000, fires=3, claimed_ms=NOW_MS + 10_000)  # fmt: skip
+        by_hand = a_run(job, scheduled_ms=None)
+        store.claim([claimed(run) for run in [*runs, missed, by_hand, a_run(other, scheduled_ms=NOW_MS)]], [])
+        store.start_runs([Start(exec_id=run.exec_id, attempt=1, started_ms=NOW_MS) for run in runs], "me")
+        store.end_runs(
+            [
+                End(exec_id=f"r{at}", state=RunState.FAILED if error else RunState.SUCCESS, ended_ms=NOW_MS,
+                    duration_ms=100 + at, error=error)
+                for at, error in ends.items()
+            ],
+            "me",
+        )  # fmt: skip
+        return job
+
+    @staticmethod
+    def told(ranges: list[FireRange]) -> list[tuple[int, int, int, str, str]]:
+        return [
+            ((r.first_ms - NOW_MS) // 1000, (r.last_ms - NOW_MS) // 1000, r.fires, r.state.value, r.exec_id)
+            for r in ranges
+        ]
+
+    def test_neighbours_of_one_end_are_one(self, store: Store, job: Job) -> None:
+        ranges = store.fire_ranges(job.id, "", NOW_MS - 1, NOW_MS + 60_000, folding="neighbours", limit=9)
+        assert self.told(ranges) == [
+            (0, 1, 2, "success", ""),
+            (2, 2, 1, "failed", "r2"),
+            (3, 3, 1, "success", "r3"),
+            (7, 9, 3, "missed", "m"),
+            (10, 10, 1, "success", "r10"),
+        ]
+        assert [r.error for r in ranges] == ["", "exit status 3", "", "3 fires missed", ""]
+        assert [r.duration_ms for r in ranges] == [101, 102, 103, None, 110]
+        assert [r.lateness_ms for r in ranges] == [7, 7, 7, 1000, 7]
+
+    def test_none_or_all_of_one_end_are_one(self, store: Store, job: Job) -> None:
+        each = store.fire_ranges(job.id, "", NOW_MS, NOW_MS + 3000, folding="none", limit=9)
+        assert [r.exec_id for r in each] == ["r1", "r2", "r3"]
+        whole = store.fire_ranges(job.id, "", NOW_MS, NOW_MS + 60_000, folding="all", limit=9)
+        assert self.told(whole) == [
+            (2, 2, 1, "failed", "r2"),
+            (7, 9, 3, "missed", "m"),
+            (1, 10, 3, "success", ""),
+        ]
+
+    def test_a_limit_leaves_the_newest(self, store: Store, job: Job) -> None:
+        found = store.fire_ranges(job.id, "", NOW_MS - 1, NOW_MS + 60_000, folding="neighbours", limit=2)
+        assert [r.exec_id for r in found] == ["m", "r10"]
+
+    def test_missed_fires_that_reach_over_the_end_belong_to_it(self, store: Store, job: Job) -> None:
+        for until, names in ((NOW_MS + 6999, ["r3"]), (NOW_MS + 7000, ["r3", "m"]), (NOW_MS + 9000, ["r3", "m"])):
+            found = store.fire_ranges(job.id, "", NOW_MS + 2000, until, folding="neighbours", limit=9)
+            assert [r.exec_id for r in found] == names
+
+    def test_a_job_that_is_gone_is_found_by_its_name(self, store: Store, job: Job) -> None:
+        assert store.fire_ranges(None, "job", NOW_MS - 1, NOW_MS + 9, folding="none", limit=9) == []
+        store.delete_job(job.id)
+        found = store.fire_ranges(None, "job", NOW_MS - 1, NOW_MS + 9, folding="none", limit=9)
+        assert [r.exec_id for r in found] == ["r0"]
+        assert store.fire_ranges(None, "another", NOW_MS - 1, NOW_MS + 9, folding="none", limit=9) == []

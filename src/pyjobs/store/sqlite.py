@@ -31,6 +31,7 @@ from pyjobs.store.events import EventRows
 from pyjobs.store.figures import FigureRows
 from pyjobs.store.migrations import check, migrate
 from pyjobs.store.permits import PermitRows
+from pyjobs.store.ranges import RangeRows
 from pyjobs.store.tables import (
     JOB_COLUMNS,
     RUN_COLUMNS,
@@ -71,7 +72,7 @@ class _Now(threading.local):
     durable = True
 
 
-class SqliteStore(PermitRows, FigureRows, EventRows):
+class SqliteStore(PermitRows, FigureRows, EventRows, RangeRows):
     """ports.Store over one SQLite file."""
 
     def __init__(self, path: Path, *, patience_s: float = 5.0, checkpoints: bool = False) -> None:
