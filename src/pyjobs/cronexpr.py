@@ -10,7 +10,7 @@ from __future__ import annotations
 import calendar
 import re
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from pyjobs.durations import parse_interval, shown
 from pyjobs.errors import BadTrigger
 from pyjobs.walltime import Calendar, month_kind
 
-__all__ = ["Expression", "Field", "Term", "calendar_of", "read"]
+__all__ = ["Excluding", "Expression", "Field", "Term", "calendar_of", "excluding", "read"]
 
 _MACROS = {
     "@yearly": "0 0 1 1 *",
@@ -168,6 +168,48 @@ def calendar_of(expression: Expression) -> Calendar:
             "请检查日期和月份字段",
         )
     return Calendar(second.mask(), minute.mask(), hour.mask(), months, days)
+
+
+class Excluding(NamedTuple):
+    """A field that a wall clock time does not match, and what is written there; empty where it is left out."""
+
+    field: str
+    zh: str
+    written: str
+
+
+def excluding(expr: str, wall: int) -> tuple[Excluding, ...]:
+    """
+    Which fields of an expression a wall second does not match; none when it is due, or has a period for fields.
+
+    Where day of month and day of week are both restricted, either of them is enough: they exclude only together.
+
+    Raises:
+        BadTrigger: it is no cron expression.
+    """
+    expression = read(expr)
+    if expression.every_s:
+        return ()
+    moment = datetime(1970, 1, 1) + timedelta(seconds=wall)  # noqa: DTZ001 - what the clock on the wall shows
+    second, minute, hour, day, month, week = expression.fields
+    rule = _DayRule(day.terms, week.terms, both=day.star or week.star)
+    off_day, off_week = not rule.match_dom(moment), not rule.match_dow(moment)
+    if not rule.day_and:
+        off_day = off_week = off_day and off_week
+    numbers = ((second, moment.second), (minute, moment.minute), (hour, moment.hour))
+    off = [not field.mask() >> value & 1 for field, value in numbers]
+    off += [off_day, not month.mask() >> moment.month & 1, off_week]
+    written = _written(expr)
+    return tuple(Excluding(kind.en, kind.zh, word) for kind, word, out in zip(_KINDS, written, off, strict=True) if out)
+
+
+def _written(expr: str) -> list[str]:
+    """The six fields of an expression that was read, as they are written; a macro's are those that it stands for."""
+    body = _checked(expr)
+    prefix = _PREFIX.fullmatch(body)
+    body = prefix[2] if prefix else body
+    words = _MACROS.get(body.lower(), body).split()
+    return ["", *words] if len(words) == 5 else words
 
 
 def _checked(expr: str) -> str:
