@@ -20,6 +20,7 @@ from pyjobs.service.system import System
 if TYPE_CHECKING:  # few commands need them
     from pyjobs.service.access import Access
     from pyjobs.service.accounts import Accounts
+    from pyjobs.service.inquiry import Inquiry
 
 __all__ = ["Service", "build"]
 
@@ -35,6 +36,8 @@ class Service:
     access: Callable[[], Access]
     #: Admins.
     accounts: Callable[[], Accounts]
+    #: What became of fires, and why.
+    inquiry: Callable[[], Inquiry]
     #: Release the store; nothing may be called after it.
     close: Callable[[], None]
 
@@ -57,4 +60,11 @@ def build(store: Store, nudge: Nudge, clock: Clock, default_zone: str, settings:
 
     jobs = Jobs(store, nudge, clock, default_zone)
     runs, system = Runs(store, nudge, clock, jobs), System(store, nudge, clock, jobs)
-    return Service(jobs, runs, system, access, accounts, store.close)
+
+    @cache
+    def inquiry() -> Inquiry:
+        from pyjobs.service.inquiry import Inquiry
+
+        return Inquiry(store, clock, jobs, system)
+
+    return Service(jobs, runs, system, access, accounts, inquiry, store.close)
