@@ -101,6 +101,12 @@ HELPS = {
     "Return when they have ended.": "等其结束后返回。",
     "What is older: `90d`, `2026-11-01`.": "早于：`90d`、`2026-11-01`。",
     "Of any age.": "不限时间。",
+    # why
+    "Only this instant, past or to come, due or not: `2026-11-01 09:00`.":
+        "只看这一时间（可以是将来，也可以并非应触发的时间）：`2026-11-01 09:00`。",
+    "From then on.  [default: 24h]": "从此时起。  [默认：24h]",
+    "Every instant by itself, the newest of them.": "逐一列出每个时间（最新的若干个）。",
+    "With --all: how many at most.": "与 --all 一起使用：最多多少条。",
     # functions, cron, settings, the daemon
     "Its name.": "名称。",
     "Its arguments, split at commas.": "参数，以逗号分隔。",

@@ -38,6 +38,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "noun.entries": ("entries", "条目"),
     "noun.tokens": ("tokens", "令牌"),
     "noun.fires": ("fires", "执行时间"),
+    "noun.answers": ("due instants", "应触发的时间"),
     # headings of tables
     "col.id": ("ID", "ID"),
     "col.name": ("NAME", "名称"),
@@ -69,6 +70,9 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "col.by": ("BY", "由"),
     "col.scopes": ("SCOPES", "权限"),
     "col.used": ("LAST USED", "最近使用"),
+    "col.fires": ("FIRES", "次数"),
+    "col.verdict": ("OUTCOME", "结果"),
+    "col.why": ("WHY", "原因"),
     # names on pages
     "f.desc": ("DESCRIPTION", "说明"),
     "f.zone": ("ZONE", "时区"),
@@ -82,6 +86,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "f.backoff": ("RETRY BACK-OFF", "重试退避"),
     "f.retry_on": ("RETRY ON", "重试条件"),
     "f.on_lost": ("WHEN LOST", "丢失时"),
+    "f.before": ("DUE BEFORE", "前一次"),
+    "f.after": ("DUE AFTER", "后一次"),
     "f.retry_of": ("MADE FOR", "替代"),
     "f.method": ("METHOD", "请求方法"),
     "f.url": ("URL", "地址"),
@@ -178,6 +184,13 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "run.cleared": ("deleted {count} [record|records]", "已删除 {count} 条记录"),
     "log.took": ("took {took}", "耗时 {took}"),
     "log.late": ("late {late}", "延迟 {late}"),
+    # why
+    "why.summary": ("{count} [fire|fires]: {ends}", "应触发 {count} 次：{ends}"),
+    "why.nothing": ("nothing was due since {since}", "自 {since} 起没有应触发的时间"),
+    "why.by_hand": ("`{name}` is only started by hand: nothing is ever due", "`{name}` 仅手动执行，没有应触发的时间"),
+    "why.gone": ("`{name}` is gone: this is what the record holds of it", "`{name}` 已被删除，以下仅来自执行记录"),
+    "why.left_out": ("{count} older [fire is|fires are] left out, `--limit` shows more",
+                     "省略了更早的 {count} 次，可用 `--limit` 显示更多"),
     # functions
     "func.unknown": ("there is no function `{name}` now, its runs will fail; see `pyjobs funcs list`",
                      "目前没有函数 `{name}`，在其可用之前执行会失败，参见 `pyjobs funcs list`"),

@@ -129,6 +129,7 @@ ROOT = Branch("A job scheduler that one person can run", "一个人也能运行�
     "run": _JOB.entries["run"],
     "logs": _JOB.entries["logs"],
     "status": Entry("status:status", "Show how everything is doing", "显示总体状态"),
+    "why": Entry("why:why", "Say why a job fired or did not", "说明任务为何触发或未触发"),
     "job": _JOB,
     "runs": _RUNS,
     "funcs": _FUNCS,
