@@ -249,6 +249,7 @@ class TestInstant:
         assert document["instant"] == {
             "job": "backup",
             "at": "2029-12-31T05:10:00.000+00:00",
+            "schedule": "0 * * * *",
             "due": False,
             "why": "the minute field `0` excludes it",
             "answers": [],
@@ -256,6 +257,13 @@ class TestInstant:
             "before": "2029-12-31T05:00:00.000+00:00",
             "after": "2029-12-31T06:00:00.000+00:00",
         }
+
+    def test_the_schedule_of_then_is_shown_where_it_was_another(self, cli: Home) -> None:
+        cli("job", "edit", "backup", "--cron", "30 6 * * *")
+        lines = cli("why", "backup", "--at", "2029-12-31 05:10").splitlines()
+        assert lines[0].endswith("the minute field `0` excludes it")
+        assert lines[-1] == "SCHEDULE THEN  0 * * * *"
+        assert "SCHEDULE" not in cli("why", "backup", "--at", "2030-01-05 05:10")
 
     @pytest.mark.parametrize(
         ("flags", "said"),
@@ -280,6 +288,16 @@ class TestInstant:
         assert "2030-03-31 02:30:00 did not exist in Europe/Berlin: it is due at the end of the gap instead" in out
         zh = cli(*args, lang="zh", PYJOBS_TIMEZONE="Europe/Berlin")
         assert "Europe/Berlin 的 2030-03-31 02:30:00 不存在，改在间隙结束时触发" in zh
+        cli("job", "add", "noon", "--cron", "0 12 * * *", "--command", "true")
+        err = cli.error("why", "noon", *args[2:], code=2, PYJOBS_TIMEZONE="Europe/Berlin")
+        assert err.startswith("error: `--at`: the clock of Europe/Berlin never shows `2030-03-31 02:30`")
+
+    def test_instants_at_the_ends_of_time_are_answered(self, cli: Home) -> None:
+        for at in ("1970-01-01", "9998-12-31 23:59:59", "2030-01-01T00:00:00.500+00:00"):
+            assert "not due" in cli("why", "backup", "--at", at)
+        cli("job", "add", "mondays", "--cron", "* * * * MON", "--command", "true")
+        assert "not due" in cli("why", "mondays", "--at", "9997-12-31 12:00")
+        assert cli.json("why", "backup", "--since", "999999999999w")["fires"] == 24
 
 
 class TestRefused:

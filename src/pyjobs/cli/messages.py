@@ -86,6 +86,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "f.backoff": ("RETRY BACK-OFF", "重试退避"),
     "f.retry_on": ("RETRY ON", "重试条件"),
     "f.on_lost": ("WHEN LOST", "丢失时"),
+    "f.schedule_then": ("SCHEDULE THEN", "当时计划"),
     "f.before": ("DUE BEFORE", "前一次"),
     "f.after": ("DUE AFTER", "后一次"),
     "f.retry_of": ("MADE FOR", "替代"),

@@ -175,4 +175,4 @@ def past(field: str, text: str | None, view: View) -> int | None:
         return None
     if text[:4].isdigit() and text[4:5] == "-":
         return instant(field, text, view.zone)
-    return view.now_ms - milliseconds(field, text)
+    return max(0, view.now_ms - milliseconds(field, text))

@@ -14,7 +14,7 @@ from pyjobs.cli.presence import daemon_runs
 from pyjobs.cli.render import Column, Noun
 from pyjobs.cli.text import one_line
 from pyjobs.cli.times import View, instant, past, span
-from pyjobs.cli.views import SHORT
+from pyjobs.cli.views import SHORT, zoned_schedule
 from pyjobs.cli.whywords import counted, not_due, reason, shown, verdict
 from pyjobs.errors import Invalid
 from pyjobs.jobs import Job, TriggerType
@@ -108,25 +108,26 @@ def _write(app: App, told: Told) -> None:
 
 def _one(app: App, name: str, at: str) -> None:
     """Answer for one instant."""
-    at_ms = _instant(app, at)
-    whole = at_ms % 1000 == 0
+    at_ms, problem = _instant(app, at)
     name, job, moment = app.service.inquiry().at(
-        name, at_ms, alive=daemon_runs(app.settings), length_ms=1000 if whole else 1
+        name, at_ms, alive=daemon_runs(app.settings), length_ms=1 if at_ms % 1000 else 1000
     )
+    if problem is not None and not any(answer.verdict is Verdict.GAP for answer in moment.answers):
+        raise problem
     render.one(app, _moments(name, job), moment, lambda: _page(app, job, moment))
     if app.format == "table":
         app.say("zone", zone=app.view.zone.key)
 
 
-def _instant(app: App, text: str) -> int:
-    """What was asked for; of a time that the clock jumped over the end of the gap, where it is told of."""
+def _instant(app: App, text: str) -> tuple[int, Invalid | None]:
+    """What was asked for; of a time that the clock jumped over the end of the gap, and what is wrong with it."""
     try:
-        return instant("--at", text, app.view.zone)
+        return instant("--at", text, app.view.zone), None
     except Invalid as exc:
         ms = _in_gap(app, text)
         if ms is None:
-            raise exc from exc.__cause__
-        return ms
+            raise
+        return ms, exc
 
 
 def _in_gap(app: App, text: str) -> int | None:
@@ -152,6 +153,9 @@ def _page(app: App, job: Job | None, moment: Moment) -> list[str]:
         lines = [f"{view.full(moment.at_ms)}  {_said_not_due(job, moment, view)}"]
     near = [("f.before", moment.before_ms), ("f.after", moment.after_ms)]
     rows = [(key, f"{view.full(ms)}  {view.relative(ms)}") for key, ms in near if ms is not None]
+    then = zoned_schedule(moment.job, view) if moment.job is not None else ""
+    if job is not None and then != zoned_schedule(job, view):
+        rows.append(("f.schedule_then", then))
     return [*lines, *render.pairs(app, rows)]
 
 
@@ -228,6 +232,7 @@ def _moments(name: str, job: Job | None) -> Noun[Moment]:
         document=lambda moment, view: {
             "job": name,
             "at": view.iso(moment.at_ms),
+            "schedule": None if moment.job is None else zoned_schedule(moment.job, view),
             "due": any(answer.fires for answer in moment.answers),
             "why": "" if moment.answers else not_due(moment, job is None, 0 if job is None else job.created_ms, view),
             "answers": [_answer_document(answer, view) for answer in moment.answers],
