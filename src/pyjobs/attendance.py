@@ -57,6 +57,7 @@ class Attendance:
         self._absences: deque[Absence] = deque(maxlen=_REMEMBERED)
         self._set_ms, self._slept_ms = self._offsets()
         self._trouble_since: int | None = None
+        self._leaving_since: int | None = None
 
     @property
     def absences(self) -> Sequence[Absence]:
@@ -81,9 +82,13 @@ class Attendance:
             self._store.add_event(Event(at_ms=now_ms, kind=EventKind.RUNNER_UP, detail=detail))
         self.touch()
 
+    def prepare_to_leave(self) -> None:
+        """Take note that nothing is claimed from now on, though what runs may be waited for."""
+        self._leaving_since = self._clock.now_ms()
+
     def leave(self) -> None:
         """Note that this runner left by itself."""
-        now_ms = self._clock.now_ms()
+        now_ms = self._clock.now_ms() if self._leaving_since is None else self._leaving_since
         with contextlib.suppress(StoreBusy), self._store.transaction():
             fact = json.loads(self._store.fact(_FACT) or "{}")
             self._store.set_fact(_FACT, json.dumps({"up_ms": now_ms} | fact | {"down_ms": now_ms}))

@@ -118,6 +118,7 @@ class Runner:
         """Loop until `stop`."""
         while not self._stops:
             self.step(self._sleep_s())
+        self._attendance.prepare_to_leave()
         _log.info("stopping: %d running", len(list(self.slots.flights)))
         kills = procs.kills_on_stop(self._settings.on_stop)
         if kills:

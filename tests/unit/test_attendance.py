@@ -60,6 +60,19 @@ class TestComingAndLeaving:
         }  # fmt: skip
         assert [event.detail["owner"] for event in host.events(EventKind.RUNNER_DOWN)] == ["first"]
 
+    def test_it_is_down_from_when_it_stopped_to_claim(self, host: Host) -> None:
+        first = host.runner("first")
+        first.come()
+        host.clock.advance(100)
+        first.prepare_to_leave()
+        host.clock.advance(25)  # what runs was waited for
+        first.leave()
+        second = host.runner("second")
+        second.come()
+        assert second.absences == (("the daemon was down", NOW_MS + 100_000, NOW_MS + 125_000),)
+        (left,) = host.events(EventKind.RUNNER_DOWN)
+        assert left.at_ms == NOW_MS + 100_000
+
     def test_one_that_was_killed_did_not_leave(self, host: Host) -> None:
         host.runner("first").come()
         host.clock.advance(50)
