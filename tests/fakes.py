@@ -39,6 +39,7 @@ from pyjobs.ports import (
     Spooled,
     Start,
     Store,
+    Tally,
 )
 
 __all__ = [
@@ -573,6 +574,13 @@ class MemoryStore:
             name = next((a.name for a in self._admins.values() if a.id == admin_id), None)
             return name is not None and self._admins.pop(name) is not None
 
+    def tallies(self, since_ms: int, until_ms: int, job_id: int | None = None) -> list[Tally]:
+        found: dict[object, list[Run]] = {}
+        for run in self._runs.values():
+            if run.claimed_ms is not None and since_ms <= run.claimed_ms < until_ms and job_id in (None, run.job_id):
+                found.setdefault(run.job_id if run.job_id is not None else run.job_name, []).append(run)
+        return sorted((_tally(runs) for runs in found.values()), key=lambda tally: tally.name)
+
     # what happened beside the runs
     def add_event(self, event: Event) -> None:
         with self.transaction():
@@ -713,6 +721,27 @@ def _range(rows: Sequence[Run]) -> FireRange:
         exec_id=rows[0].exec_id if len(rows) == 1 else "",
         duration_ms=max(durations, default=None),
         lateness_ms=max(late, default=None),
+    )
+
+
+def _tally(runs: list[Run]) -> Tally:
+    counts = Counter(run.state for run in runs)
+    took = [run.duration_ms or 0 for run in runs if run.started_ms is not None and run.ended_ms is not None]
+    late = [run.lateness_ms or 0 for run in runs if run.state is not RunState.MISSED]
+    return Tally(
+        job_id=runs[0].job_id,
+        name=max(run.job_name for run in runs),
+        succeeded=counts[RunState.SUCCESS],
+        failed=counts[RunState.FAILED],
+        timed_out=counts[RunState.TIMEOUT],
+        killed=counts[RunState.KILLED],
+        lost=counts[RunState.LOST],
+        skipped=counts[RunState.SKIPPED],
+        missed=sum(run.fires for run in runs if run.state is RunState.MISSED),
+        duration_ms=sum(took),
+        ended=len(took),
+        longest_ms=max(took, default=0),
+        latest_ms=max(late, default=0),
     )
 
 

@@ -40,6 +40,7 @@ __all__ = [
     "Spooled",
     "Start",
     "Store",
+    "Tally",
 ]
 
 
@@ -318,6 +319,26 @@ class Executed:
     buckets: tuple[int, ...]
 
 
+class Tally(NamedTuple):
+    """Ends of runs of one job, or of one name whose job is gone, in a span of time."""
+
+    job_id: int | None
+    name: str
+    succeeded: int
+    failed: int
+    timed_out: int
+    killed: int
+    lost: int
+    skipped: int
+    #: Fires, not rows: a range of missed ones is one row.
+    missed: int
+    #: Of all that were launched and have ended, together; how many; the longest.
+    duration_ms: int
+    ended: int
+    longest_ms: int
+    latest_ms: int
+
+
 class EventKind(str, Enum):
     """What happened beside the runs."""
 
@@ -517,6 +538,9 @@ class Store(Protocol):
 
     def remove_admin(self, admin_id: int) -> bool:
         """Delete an admin. False when there was none."""
+
+    def tallies(self, since_ms: int, until_ms: int, job_id: int | None = None) -> list[Tally]:
+        """What was claimed in [since, until), summed up by job, by name; of one job, or all."""
 
     # what happened beside the runs
     def add_event(self, event: Event) -> None:

@@ -834,6 +834,36 @@ class TestFacts:
         assert store.data_version() == before
 
 
+class TestTallies:
+    def test_ends_are_summed_up_by_job(self, store: Store) -> None:
+        one, other = store.add_job(a_job("one")), store.add_job(a_job("other"))
+        ends = [(one, RunState.SUCCESS, 100), (one, RunState.FAILED, 300), (one, RunState.TIMEOUT, 50),
+                (one, RunState.LOST, None), (other, RunState.KILLED, 7)]  # fmt: skip
+        for number, (job, state, took) in enumerate(ends):
+            run = put(store, a_run(job, scheduled_ms=NOW_MS - 1000 * number, claimed_ms=NOW_MS + number))
+            store.start_runs([Start(exec_id=run.exec_id, attempt=1, started_ms=NOW_MS)], "me")
+            store.end_runs([End(exec_id=run.exec_id, state=state, ended_ms=NOW_MS, duration_ms=took)], "me")
+        put(store, a_run(one, state=RunState.MISSED, scheduled_ms=NOW_MS - 9000, first_ms=NOW_MS - 99_000, fires=10))
+        put(store, a_run(one, state=RunState.SKIPPED, scheduled_ms=NOW_MS - 500))
+        put(store, a_run(one, scheduled_ms=NOW_MS - 600))
+        first, second = store.tallies(NOW_MS, NOW_MS + 1000)
+        assert first._replace(ended=0) == (one.id, "one", 1, 1, 1, 0, 1, 1, 10, 450, 0, 300, 3003)
+        assert first.ended in (3, 4)  # a lost one may have no duration
+        assert second == (other.id, "other", 0, 0, 0, 1, 0, 0, 0, 7, 1, 7, 4004)
+        assert store.tallies(NOW_MS, NOW_MS + 1000, other.id) == [second]
+        assert store.tallies(NOW_MS + 1, NOW_MS + 2)[0][2:5] == (0, 1, 0)
+        assert store.tallies(NOW_MS + 1000, NOW_MS + 2000) == []
+
+    def test_runs_of_jobs_that_are_gone_are_told_by_their_names(self, store: Store) -> None:
+        for name in ("a", "b"):
+            job = store.add_job(a_job(name))
+            put(store, a_run(job, state=RunState.SKIPPED))
+            store.delete_job(job.id)
+        assert [(t.job_id, t.name, t.skipped) for t in store.tallies(NOW_MS, NOW_MS + 1)] == [
+            (None, "a", 1), (None, "b", 1),
+        ]  # fmt: skip
+
+
 class TestEvents:
     def test_they_come_back_oldest_first_of_one_job_and_of_all(self, store: Store) -> None:
         mine, other = store.add_job(a_job("a")).id, store.add_job(a_job("b")).id

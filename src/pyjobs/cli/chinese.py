@@ -63,6 +63,11 @@ HELPS = {
     "Pause between attempts.": "重试间隔。",
     "When one still runs: parallel (0), serial (1), immediate (2) or replace (3).":
         "上一次仍在执行时：parallel（0，并行）、serial（1，串行）、immediate（2，立即）或 replace（3，替换）。",
+    "Only this job.": "仅此任务。",
+    "Which jobs come first.": "哪些任务排在前面。",
+    "How many jobs at most.": "最多显示多少个任务。",
+    "Draw it by day to a .png or .svg file.": "按天绘制到 .png 或 .svg 文件。",
+    "From then on.  [default: 7d]": "从何时起。[默认：7d]",
     "Whether that pause is fixed or exponential.": "间隔固定（fixed）或按指数增长（exponential）。",
     "Failures to retry: timeout, error, statuses such as 75 or 500-599.":
         "哪些失败要重试：timeout、error，或 75、500-599 这样的状态。",

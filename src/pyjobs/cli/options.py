@@ -16,6 +16,7 @@ __all__ = [
     "JobArgs",
     "Json",
     "Limit",
+    "MaybeJob",
     "OneJob",
     "Output",
     "Raw",
@@ -109,6 +110,10 @@ JobArg = Annotated[
 JobArgs = Annotated[
     list[str],
     typer.Argument(metavar="NAME...", help="Jobs: names, ids, or unique beginnings.", autocompletion=_job_names),
+]
+MaybeJob = Annotated[
+    str | None,
+    typer.Argument(metavar="[NAME]", help="Only this job.", show_default=False, autocompletion=_job_names),
 ]
 OneJob = Annotated[
     str | None,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # few commands need them
     from pyjobs.service.access import Access
     from pyjobs.service.accounts import Accounts
     from pyjobs.service.inquiry import Inquiry
+    from pyjobs.service.statistics import Statistics
 
 __all__ = ["Service", "build"]
 
@@ -38,6 +39,8 @@ class Service:
     accounts: Callable[[], Accounts]
     #: What became of fires, and why.
     inquiry: Callable[[], Inquiry]
+    #: What ran in the last days.
+    statistics: Callable[[], Statistics]
     #: Release the store; nothing may be called after it.
     close: Callable[[], None]
 
@@ -67,4 +70,10 @@ def build(store: Store, nudge: Nudge, clock: Clock, default_zone: str, settings:
 
         return Inquiry(store, clock, jobs, system)
 
-    return Service(jobs, runs, system, access, accounts, inquiry, store.close)
+    @cache
+    def statistics() -> Statistics:
+        from pyjobs.service.statistics import Statistics
+
+        return Statistics(store, clock, jobs)
+
+    return Service(jobs, runs, system, access, accounts, inquiry, statistics, store.close)

@@ -32,6 +32,7 @@ from pyjobs.store.figures import FigureRows
 from pyjobs.store.migrations import check, migrate
 from pyjobs.store.permits import PermitRows
 from pyjobs.store.ranges import RangeRows
+from pyjobs.store.spans import SpanRows
 from pyjobs.store.tables import (
     JOB_COLUMNS,
     RUN_COLUMNS,
@@ -72,7 +73,7 @@ class _Now(threading.local):
     durable = True
 
 
-class SqliteStore(PermitRows, FigureRows, EventRows, RangeRows):
+class SqliteStore(PermitRows, FigureRows, EventRows, RangeRows, SpanRows):
     """ports.Store over one SQLite file."""
 
     def __init__(self, path: Path, *, patience_s: float = 5.0, checkpoints: bool = False) -> None:
