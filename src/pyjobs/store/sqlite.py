@@ -171,6 +171,8 @@ class SqliteStore(PermitRows, FigureRows, EventRows, RangeRows, SpanRows):
             raise
         except (DatabaseError, sqlite3.DatabaseError) as exc:
             raise self._corrupt(exc) from exc
+        except UnicodeDecodeError as exc:  # SQLite's own words about a damaged schema, quoting it
+            raise self._corrupt(exc) from exc
         except UnicodeEncodeError as exc:
             raise Invalid("text", "holds bytes that are no UTF-8", "含有无效的 UTF-8 字节") from exc
 

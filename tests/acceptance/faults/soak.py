@@ -273,7 +273,7 @@ class _Line(NamedTuple):
 
 
 def _table(soak: Soak, report: Report, strays: int, problems: list[str]) -> list[_Line]:
-    watch = soak.watch
+    watch, left = soak.watch, _left_in_the_spool(soak.home)
     restarts = len({s.pid for s in watch.samples}) - 1
     words = ("double", "missing", "lost", "wrong", "late", "unrecorded")
     return [
@@ -283,6 +283,7 @@ def _table(soak: Soak, report: Report, strays: int, problems: list[str]) -> list
         *(_Line(word, len(getattr(report, word)), bool(getattr(report, word))) for word in words),
         _Line("other problems", len(problems), bool(problems)),
         _Line("stray processes", strays, bool(strays)),
+        _Line("runs with files left", left, left > soak.done.total()),
         _Line("restarts while watched", restarts, bool(restarts)),
         _Line("memory growth, KiB", watch.growth_kib(), watch.growth_kib() > _GROWTH_KIB),
         _Line("memory slope, KiB a minute", round(watch.slope_kib_a_minute()), wrong=False),
@@ -298,9 +299,12 @@ def _other_problems(home: Home) -> list[str]:
     found += [] if intact == [("ok",)] else [f"the store is damaged: {intact}"]
     logs = [home.path / "logs" / name for name in ("pyjobs.log", "daemon.out")]
     found += [f"a traceback in {log.name}" for log in logs if log.exists() and "Traceback" in log.read_text()]
-    left = list((home.path / "data" / "spool").glob("*"))
-    found += [f"output of runs that have ended is left: {len(left)} files"] if left else []
     return found
+
+
+def _left_in_the_spool(home: Home) -> int:
+    """Runs that have ended and left files: a kill between the record of an end and what follows it does that."""
+    return len({path.stem for path in (home.path / "data" / "spool").glob("*")})
 
 
 def run(home: Home, seconds: float, seed: int) -> int:
