@@ -70,6 +70,16 @@ def test(session: nox.Session) -> None:
     pytest(session)
 
 
+@nox.session(venv_backend=BACKEND)
+def soak(session: nox.Session) -> None:
+    """The long forms of the faults, `-- --rows`, then random ones, `-- --minutes N --seed N`; or one of both."""
+    prepare(session, "test")
+    if not session.posargs or "--rows" in session.posargs:
+        session.run("python", "-m", "pytest", "-m", "soak", "--timeout=900", "--capture=tee-sys")
+    if "--rows" not in session.posargs:
+        session.run("python", "tests/acceptance/faults/soak.py", *session.posargs)
+
+
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     """The suite on each interpreter that is there; PYJOBS_ALL_PYTHONS=1 makes a missing one an error."""

@@ -20,6 +20,7 @@ from pyjobs.clock import from_ms
 from pyjobs.commandtext import CommandSpec
 from pyjobs.config import Settings
 from pyjobs.errors import RunFailed
+from pyjobs.executors.launched import Launched
 from pyjobs.executors.process import RUN_ID, ProcessAttempt, environment, find_leader, inherit_nothing
 from pyjobs.executors.spool import Spool
 from pyjobs.jobs import Run
@@ -56,6 +57,7 @@ class CommandExecutor:
         self._at_home = _is_here(settings.home)
         self._spool = spool
         self._exits = settings.exits_dir
+        self._launched = Launched(settings.run_dir)
         self._sh = shutil.which("sh") or "/bin/sh"
         self._shell = shutil.which("bash") or self._sh
         self._environment = run_environment(settings)
@@ -78,17 +80,23 @@ class CommandExecutor:
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else str(exc)
             raise RunFailed(f"it could not be started: {why}", f"无法启动：{why}") from exc
-        return ProcessAttempt(launch.exec_id, pid, procs.start_time(pid), self._exits, child=True)
+        start = procs.start_time(pid)
+        if start is not None:
+            self._launched.note(launch.exec_id, pid, start)
+        return ProcessAttempt(launch.exec_id, pid, start, self._exits, child=True)
 
     def adopt(self, run: Run) -> ProcessAttempt | None:
         """Take over a command that a dead runner started, or what was kept of its end."""
-        pid, start = (run.pid, run.pid_start) if run.pid else find_leader(run.exec_id)
+        # Before the row, which may still name the attempt before.
+        noted = self._launched.find(run.exec_id)
+        pid, start = noted or ((run.pid, run.pid_start) if run.pid else find_leader(run.exec_id))
         if pid is None or start is None:
             return None
         return ProcessAttempt(run.exec_id, pid, start, self._exits, child=False)
 
     def close(self) -> None:
-        """Nothing is held; commands go on."""
+        """Commands go on."""
+        self._launched.close()
 
     def _spawn_directly(self, exec_id: str, spec: CommandSpec, env: dict[str, str]) -> int | None:
         """The process of a text that needs no shell; None when it does, or when a shell would know better."""

@@ -17,7 +17,18 @@ from typing import NamedTuple
 
 from acceptance.faults.ledger import Line
 
-__all__ = ["FINAL", "Expected", "Report", "Row", "check", "ends", "every", "read_rows", "read_transitions", "watch_states"]
+__all__ = [
+    "FINAL",
+    "Expected",
+    "Report",
+    "Row",
+    "check",
+    "ends",
+    "every",
+    "read_rows",
+    "read_transitions",
+    "watch_states",
+]
 
 FINAL = frozenset({"success", "failed", "timeout", "killed", "lost", "skipped", "missed"})
 #: States of a run that its process ended by itself.

@@ -19,7 +19,7 @@ _COMMAND = (
     'printf "%s %s %s %s %s\\n" "$PYJOBS_RUN_ID" "$PYJOBS_JOB_ID" "${{PYJOBS_SCHEDULED_FOR:--}}" '
     '"$((${{EPOCHREALTIME/[.,]/}} / 1000))" "$$" >> {path}'
 )
-_FUNCTION = '''
+_FUNCTION = """
 import os
 import time
 
@@ -30,7 +30,7 @@ def ledger() -> None:
     descriptor = os.open({path!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.write(descriptor, (" ".join(map(str, said)) + "\\n").encode())
     os.close(descriptor)
-'''
+"""
 
 
 class Line(NamedTuple):

@@ -48,7 +48,7 @@ from acceptance.faults.checker import (
 )
 from acceptance.faults.ledger import Ledger
 
-__all__ = ["Load", "main", "said"]
+__all__ = ["Load", "Sample", "Soak", "Watch", "conclude", "main", "said"]
 
 #: What a runner's memory may differ by between two thirds of its watch: noise of caches, no slope.
 _GROWTH_KIB = 2048
@@ -121,7 +121,7 @@ class Load:
         return bool(self._home.rows(sql)[0][0] > ms)
 
 
-class _Sample(NamedTuple):
+class Sample(NamedTuple):
     second: float
     pid: int
     pss_kib: int
@@ -130,10 +130,10 @@ class _Sample(NamedTuple):
 
 
 @dataclass
-class _Watch:
+class Watch:
     """Memory and descriptors of the runner over time."""
 
-    samples: list[_Sample]
+    samples: list[Sample]
 
     def look(self, home: Home) -> None:
         pid = said(home).get("runner")
@@ -141,9 +141,9 @@ class _Watch:
             pss = psutil.Process(pid).memory_full_info().pss // 1024
             links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]  # noqa: PTH115, PTH208
             held = sum(1 for link in links if "pidfd" not in link)
-            self.samples.append(_Sample(time.monotonic(), int(pid or 0), pss, held))
+            self.samples.append(Sample(time.monotonic(), int(pid or 0), pss, held))
 
-    def thirds(self) -> tuple[list[_Sample], list[_Sample]]:
+    def thirds(self) -> tuple[list[Sample], list[Sample]]:
         """The second and the last third; the first is for warming up."""
         third = max(1, len(self.samples) // 3)
         return self.samples[third : 2 * third], self.samples[-third:]
@@ -169,7 +169,7 @@ class Soak:
         self.home = home
         self.random = random.Random(seed)
         self.done: Counter[str] = Counter()
-        self.watch = _Watch([])
+        self.watch = Watch([])
         self._kills = 0
         self._began = time.monotonic()
 
@@ -325,14 +325,17 @@ def run(home: Home, seconds: float, seed: int) -> int:
         home.pyjobs("daemon", "stop")
         with contextlib.suppress(AssertionError):
             wait_for(lambda: not home.processes(), "the end of all processes", 10)
-    strays = home.processes()
     report = check(read_rows(store), ledger.lines(), load.expected(), since_ms, until_ms)
-    others = _other_problems(home)
-    table = _table(soak, report, len(strays), others)
     print(f"seed {seed}; " + ", ".join(f"{count} × {name}" for name, count in soak.done.most_common()))
+    return conclude(soak, report, [f"stray: {process}" for process in home.processes()], _other_problems(home))
+
+
+def conclude(soak: Soak, report: Report, strays: list[str], others: list[str]) -> int:
+    """Print the table, and what is wrong in words; answers the exit status."""
+    table = _table(soak, report, len(strays), others)
     for line in table:
         print(f"{line.name:28}{line.value!s:>10}{'  <-- wrong' if line.wrong else ''}")
-    for problem in [*report.problems(), *others, *(f"stray: {p}" for p in strays)][:50]:
+    for problem in [*report.problems(), *others, *strays][:50]:
         print(problem)
     return int(any(line.wrong for line in table))
 

@@ -17,7 +17,7 @@ from acceptance.faults.ledger import Ledger
 from pyjobs import bootstrap
 from pyjobs.errors import PyjobsError
 
-#: What the next runner may find: (whether a run may be lost that was never launched).
+#: How many runs are lost when the runner dies there: one that may have been launched, and never was.
 POINTS = {
     "before the claim": 0,
     "after the claim": 0,
@@ -59,15 +59,21 @@ def test_killed_there_each_fire_is_launched_at_most_once_and_its_exit_status_fou
     assert not launched & {row.exec_id for row in read_rows(store_of(home)) if row.state == "lost"}
 
 
-def test_what_ended_before_its_pid_was_recorded_is_lost_with_its_output_and_never_launched_again(home: Home) -> None:
-    once, ledger = _arm(home, "after the launch"), Ledger(home.path / "ledger")
-    home.pyjobs("job", "add", "brief", "--manual", "--command", ledger.command("echo done"))
+@pytest.mark.parametrize(
+    ("point", "state"),
+    [("at the launch", "lost"), ("after the launch", "failed"), ("before its end is recorded", "failed")],
+)
+def test_what_ended_before_the_next_runner_came_has_its_output_and_is_never_launched_again(
+    home: Home, point: str, state: str
+) -> None:
+    once, ledger = _arm(home, point), Ledger(home.path / "ledger")
+    home.pyjobs("job", "add", "brief", "--manual", "--command", ledger.command("echo done; exit 7"))
     home.pyjobs("daemon", "start", "--no-api")
     exec_id = home.detach("brief")
     row = home.wait_for_state(exec_id, "lost", "success", "failed")
     assert not once.exists()
-    assert (row["state"], row["output"]) == ("lost", "done\n")
-    assert row["error"].startswith("lost: ")
+    assert (row["state"], row["output"]) == (state, "done\n")
+    assert row["error"].startswith("lost: ") or row["exit_code"] == 7
     home.pyjobs("daemon", "stop")
     assert [line.exec_id for line in ledger.lines()] == [exec_id]
     assert list((home.path / "data" / "spool").iterdir()) == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import resource
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -15,7 +16,7 @@ import psutil
 import pytest
 from acceptance.conftest import Home, wait_for
 from acceptance.faults.checker import Expected, check, every, read_rows
-from acceptance.faults.kit import copy_jobs, store_of
+from acceptance.faults.kit import copy_jobs, log_of, store_of
 from acceptance.faults.ledger import Ledger
 
 from pyjobs import bootstrap
@@ -114,9 +115,7 @@ _OUTPUT = {
 
 
 @pytest.mark.parametrize("mebibytes", [32, pytest.param(1024, marks=pytest.mark.soak)])
-def test_output_without_end_is_kept_bounded_grows_no_runner_and_delays_no_other_job(
-    home: Home, mebibytes: int
-) -> None:
+def test_output_without_end_is_kept_bounded_grows_no_runner_and_delays_no_other_job(home: Home, mebibytes: int) -> None:
     ledger = Ledger(home.path / "ledger")
     home.pyjobs("job", "add", "tick", "--cron", "* * * * * *", "--command", ledger.command())
     for name, text in _OUTPUT.items():
@@ -224,3 +223,27 @@ def test_functions_that_misbehave_cost_their_own_run_and_never_the_runner(home: 
     assert (home.status()["runner_pid"], home.status()["restarts"]) == (before["runner_pid"], 0)
     home.pyjobs("daemon", "stop")
     wait_for(lambda: home.processes() == [], "the end of all processes")
+
+
+def test_a_terminal_that_is_closed_or_hangs_up_ends_no_run_and_leaves_no_process(home: Home) -> None:
+    home.env["PYJOBS_DRAIN"] = "0"
+    home.pyjobs("job", "add", "long", "--manual", "--command", "sleep 2; exit 7")
+    ours, theirs = os.openpty()
+    argv = home.argv("daemon", "run", "--no-api")
+    front = subprocess.Popen(argv, env=home.env, stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    try:
+        wait_for(lambda: (s := home.daemon()) and s["runner_pid"], "the runner")
+        exec_id = home.detach("long")
+        wait_for(lambda: home.run(exec_id)["pid"], "its pid")
+        os.close(ours)  # as a terminal window does; and the kernel's SIGHUP, which goes to who leads the session
+        front.send_signal(signal.SIGHUP)
+        assert home.wait_for_state(exec_id, "failed", "lost")["exit_code"] == 7
+        if home.daemon() is not None:
+            home.pyjobs("daemon", "stop")
+        front.wait(30)
+    finally:
+        front.kill()
+        front.wait()
+    wait_for(lambda: home.processes() == [], "the end of all processes")
+    assert "Traceback" not in log_of(home)

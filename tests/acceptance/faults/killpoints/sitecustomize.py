@@ -51,6 +51,8 @@ def _arm(point: str) -> None:
         _kill(runner, "claim_due", after=True)
     elif point == "before the launch":
         _kill(CommandExecutor, "start", after=False)
+    elif point == "at the launch":
+        _kill(CommandExecutor, "_spawn", after=True)
     elif point == "after the launch":
         _kill(CommandExecutor, "start", after=True)
     elif point == "after its pid was recorded":
