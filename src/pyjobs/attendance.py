@@ -71,15 +71,18 @@ class Attendance:
         """Note that this runner came up, and since when nobody had been there."""
         now_ms = self._clock.now_ms()
         before: dict[str, Any] = json.loads(self._store.fact(_FACT) or "{}")
+        if before.get("owner") == self._owner:  # it came already, and something else kept it from starting
+            return
         detail: dict[str, Any] = {"owner": self._owner}
+        last_ms = now_ms
         if before:
-            last_ms = max(before.get("down_ms") or 0, before["up_ms"], self._last_seen())
-            detail |= {"last_seen_ms": min(last_ms, now_ms), "clean": before.get("down_ms") is not None}
-            if last_ms < now_ms:
-                self._absences.append(Absence("the daemon was down", last_ms, now_ms))
+            last_ms = min(now_ms, max(before.get("down_ms") or 0, before["up_ms"], self._last_seen()))
+            detail |= {"last_seen_ms": last_ms, "clean": before.get("down_ms") is not None}
         with self._store.transaction():
             self._store.set_fact(_FACT, json.dumps({"owner": self._owner, "up_ms": now_ms}))
             self._store.add_event(Event(at_ms=now_ms, kind=EventKind.RUNNER_UP, detail=detail))
+        if last_ms < now_ms:
+            self._absences.append(Absence("the daemon was down", last_ms, now_ms))
         self.touch()
 
     def prepare_to_leave(self) -> None:

@@ -101,13 +101,13 @@ class Runner:
     # --- life --------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Take over what a dead runner left, and learn what is due."""
-        self.wakeup.add(self._receiver, "nudge")
+        """Take over what a dead runner left, and learn what is due. After StoreBusy it may be called again."""
         self._attendance.come()
         self._check_zone()
         self._look(everything=True)
         self._sweep()
         self._set_duties()
+        self.wakeup.add(self._receiver, "nudge")
 
     def stop(self) -> None:
         """Ask the loop to end: once, and short work is waited for; twice, and it is not."""

@@ -8,10 +8,12 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from pyjobs import bootstrap, logs
-from pyjobs.errors import Conflict, PyjobsError
+from pyjobs.errors import Conflict, PyjobsError, StoreBusy
 from pyjobs.folders import make_private
 from pyjobs.link import Link
 from pyjobs.reloading import Reloading
@@ -23,6 +25,9 @@ __all__ = ["main"]
 _log = logging.getLogger("pyjobs.serve")
 #: How long a runner whose supervisor died may take to leave.
 _LOCK_PATIENCE_S = 1.0
+#: How long a start waits for a locked store; less than what the supervisor takes for a hang.
+_BUSY_PATIENCE_S = 10.0
+_T = TypeVar("_T")
 
 
 def main(home: Path, where: str) -> int:
@@ -33,9 +38,9 @@ def main(home: Path, where: str) -> int:
         settings, _ = bootstrap.load_settings(home)
         logs.set_up(settings, to_stderr=where == "front")
         lock = _lock(settings.database_path)
-        runner, functions = bootstrap.build_runner(settings)
+        runner, functions = _patiently(lambda: bootstrap.build_runner(settings))
         _prepare(runner, link, Reloading(functions, settings))
-        runner.start()
+        _patiently(runner.start)
     except PyjobsError as exc:
         _log.error("cannot start: %s", exc)
         link.failed(exc)
@@ -58,6 +63,18 @@ def _lock(path: Path) -> int:
         try:
             return lock_store(path)
         except Conflict:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _patiently(step: Callable[[], _T]) -> _T:
+    """Wait for a store that somebody has locked just now: to leave and come again would take longer."""
+    deadline = time.monotonic() + _BUSY_PATIENCE_S
+    while True:
+        try:
+            return step()
+        except StoreBusy:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)

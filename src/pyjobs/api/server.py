@@ -152,6 +152,9 @@ async def _until_told(
     await _in_time(_idle(adapter), now, _GRACE_S)
     server.end()
     await _in_time(serving, now, _LAST_BYTES_S)
+    if not serving.done():
+        # It is cancelled with this loop, and Granian's own end then finds that out aloud.
+        loop.set_exception_handler(lambda *_: None)
     beating.cancel()
 
 

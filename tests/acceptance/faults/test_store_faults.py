@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -61,6 +62,22 @@ def test_a_write_lock_of_another_process_is_waited_for_and_nothing_is_twice_or_m
     report = check(read_rows(store_of(home)), ledger.lines(), {1: Expected(due=every(1))}, since_ms, freed_ms + 500)
     assert report.problems() == []
     assert report.lost_at_launch == 0
+
+
+def test_a_start_waits_for_a_store_that_is_locked_just_now(home: Home) -> None:
+    home.pyjobs("job", "add", "tick", "--cron", "* * * * * *", "--command", "true")
+    home.pyjobs("daemon", "start", "--no-api")
+    before = home.status()
+    wait_for(lambda: home.rows("SELECT 1 FROM job_logs"), "a first row")
+    with locked(store_of(home)):
+        os.kill(before["runner_pid"], signal.SIGKILL)
+        after = wait_for(
+            lambda: s if (s := home.status())["runner_pid"] not in (None, before["runner_pid"]) else None, "a runner"
+        )
+        time.sleep(1.5)  # the fault itself: longer than a start takes, and than it tries once
+    freed_ms = _now_ms()
+    assert _first_after(home, freed_ms) - freed_ms < 2000
+    assert (home.status()["runner_pid"], home.status()["restarts"]) == (after["runner_pid"], 1)
 
 
 @pytest.fixture
