@@ -175,6 +175,7 @@ class Slots:
             # When a later attempt began is not recorded: it has its whole time anew.
             began = flight.began if flight.attempt_no == 1 else self._clock.monotonic()
             flight.deadline = began + flight.timeout_s
+            self._end_as_begun(flight, attempt)
         self._occupy(flight)
         self.watch(flight)
 
@@ -187,6 +188,16 @@ class Slots:
         flight.began -= max(0, now_ms - (run.started_ms or now_ms)) / 1000
         flight.deadline = self._clock.monotonic() + max(0, (run.retry_ms or now_ms) - now_ms) / 1000
         self._occupy(flight)
+
+    def _end_as_begun(self, flight: Flight, attempt: Attempt) -> None:
+        """A signal ended it when its time was up: the dead runner was ending it, and may not have got to its strays."""
+        now, outcome = self._clock.monotonic(), attempt.outcome()
+        if flight.deadline is None or outcome is None or outcome.signal is None:
+            return
+        ended = now if outcome.ended_ms is None else now - (self._clock.now_ms() - outcome.ended_ms) / 1000
+        if ended >= flight.deadline:
+            flight.ending, flight.kill_at = RunState.TIMEOUT, now
+            flight.errors.append(f"timed out after {flight.timeout_s:g} s")
 
     # --- on the way --------------------------------------------------------------------------------------------
 

@@ -831,6 +831,23 @@ class TestAdoption:
         world.step()
         assert attempt.stops == [False]
 
+    @pytest.mark.parametrize(
+        ("ended_after_s", "signal", "state"),
+        [(50.1, 9, "timeout"), (49, 9, "failed"), (60, None, "failed")],
+        ids=["ended by us", "killed before", "ended by itself"],
+    )
+    def test_what_the_dead_runner_was_ending_timed_out_and_leaves_no_stray(
+        self, world: World, ended_after_s: float, signal: int | None, state: str
+    ) -> None:
+        ended_ms = NOW_MS - round((100 - ended_after_s) * 1000)
+        outcome = Outcome(success=False, exit_code=137, signal=signal, error="?", ended_ms=ended_ms)
+        attempt = _adopted(world, world.job(timeout_s=50), ran_s=100, ended=outcome, stray=True)
+        for _ in range(3):
+            world.slots.collect(list(world.slots.flights))
+            world.step(0.1)
+        assert [run.state for run in world.store.runs(RunQuery())] == [state]
+        assert attempt.stops == ([True] if state == "timeout" else [])
+
     def test_a_later_attempt_is_never_cut_short(self, world: World) -> None:
         attempt = _adopted(world, world.job(timeout_s=150), ran_s=149, attempt=2)
         world.step(149)
@@ -891,15 +908,16 @@ def _end(run: Run, state: RunState) -> End:
 
 
 def _adopted(
-    world: World, job: Job | None = None, *, ran_s: float = 0, attempt: int = 1, **changes: Any
-) -> FakeAttempt:
+    world: World, job: Job | None = None, *, ran_s: float = 0, attempt: int = 1,
+    ended: Outcome | None = None, stray: bool = False, **changes: Any,
+) -> FakeAttempt:  # fmt: skip
     """A run that a dead runner started `ran_s` seconds ago."""
     run = a_run(job, **changes)
     world.store.claim([claimed(run)], [])
     world.store.start_runs(
         [Start(exec_id=run.exec_id, attempt=attempt, started_ms=NOW_MS - round(ran_s * 1000), pid=5, pid_start=6)], "me"
     )
-    found = FakeAttempt(pid=5, pid_start=6)
+    found = FakeAttempt(pid=5, pid_start=6, ended=ended, stray=stray)
     world.slots.adopt(world.row(run), found)
     return found
 
