@@ -25,6 +25,8 @@ __all__ = ["LogFile", "aside", "day_of"]
 #: Others may be writing their last line to a file that was just put aside: it is compressed after this, seconds.
 _SETTLE_S = 5.0
 _SYNCED_FROM = logging.ERROR
+#: The newest files stay whatever their age: a clock that was set wrong must not cost what tells of it.
+_ALWAYS_KEPT = 2
 
 
 class LogFile(logging.Handler):
@@ -51,16 +53,16 @@ class LogFile(logging.Handler):
             self.handleError(record)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. The next line opens it again: servers that set up logging anew close all handlers."""
         self._file.close()
         super().close()
 
     def _write(self, line: bytes) -> None:
-        if self._rotation is not None:
-            self._rotate_if_due(self._rotation, len(line))
-        if self._replaced():
+        if self._file.closed or self._replaced():
             self._file.close()
             self._file = self._opened()
+        if self._rotation is not None:
+            self._rotate_if_due(self._rotation, len(line))
         self._file.write(line)
 
     def _opened(self) -> io.FileIO:
@@ -142,10 +144,12 @@ def _free(path: Path, day: str) -> Path:
 def _tidy(path: Path, rotation: Rotation, now: float) -> None:
     """Compress, then delete what is too old, then the oldest of what is too much."""
     left: list[tuple[Path, int]] = []
-    for entry in aside(path):
+    found = aside(path)
+    for number, entry in enumerate(found):
         with contextlib.suppress(OSError):
             about = entry.stat()
-            if rotation.keep_s and about.st_mtime < now - rotation.keep_s:
+            recent = number >= len(found) - _ALWAYS_KEPT
+            if rotation.keep_s and about.st_mtime < now - rotation.keep_s and not recent:
                 entry.unlink()
                 continue
             packed = _compressed(entry) if rotation.compress and entry.suffix != ".gz" else entry

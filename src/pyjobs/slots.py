@@ -175,7 +175,7 @@ class Slots:
             # When a later attempt began is not recorded: it has its whole time anew.
             began = flight.began if flight.attempt_no == 1 else self._clock.monotonic()
             flight.deadline = began + flight.timeout_s
-            self._end_as_begun(flight, attempt)
+        self._end_as_begun(flight, attempt)
         self._occupy(flight)
         self.watch(flight)
 
@@ -190,14 +190,18 @@ class Slots:
         self._occupy(flight)
 
     def _end_as_begun(self, flight: Flight, attempt: Attempt) -> None:
-        """A signal ended it when its time was up: the dead runner was ending it, and may not have got to its strays."""
+        """A signal ended it while the dead runner did, which may not have got to its strays: go on with that."""
         now, outcome = self._clock.monotonic(), attempt.outcome()
-        if flight.deadline is None or outcome is None or outcome.signal is None:
+        if outcome is None or outcome.signal is None:
             return
         ended = now if outcome.ended_ms is None else now - (self._clock.now_ms() - outcome.ended_ms) / 1000
-        if ended >= flight.deadline:
-            flight.ending, flight.kill_at = RunState.TIMEOUT, now
+        if flight.run.kill_by is not None:
+            flight.ending = RunState.KILLED
+            flight.errors.append(f"killed by {flight.run.kill_by}")
+        elif flight.deadline is not None and ended >= flight.deadline:
+            flight.ending = RunState.TIMEOUT
             flight.errors.append(f"timed out after {flight.timeout_s:g} s")
+        flight.kill_at = now
 
     # --- on the way --------------------------------------------------------------------------------------------
 

@@ -108,6 +108,14 @@ class TestRotation:
         assert log.path.stat().st_mode & 0o777 == 0o600
         log.file.close()
 
+    def test_it_goes_on_after_somebody_closed_all_handlers(self, tmp_path: Path) -> None:
+        log = open_log(tmp_path)
+        log.say("one")
+        log.file.close()
+        log.say("two")
+        assert log.path.read_text() == "one\ntwo\n"
+        log.file.close()
+
 
 class TestRetention:
     def test_it_is_compressed_once_nobody_writes_to_it_any_more(self, tmp_path: Path) -> None:

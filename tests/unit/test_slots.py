@@ -831,6 +831,18 @@ class TestAdoption:
         world.step()
         assert attempt.stops == [False]
 
+    @pytest.mark.parametrize(("signal", "state"), [(15, "killed"), (None, "failed")])
+    def test_what_the_dead_runner_was_asked_to_kill_was_killed_and_leaves_no_stray(
+        self, world: World, signal: int | None, state: str
+    ) -> None:
+        ended = Outcome(success=False, exit_code=143, signal=signal, error="it ended")
+        attempt = _adopted(world, ended=ended, stray=signal is not None, kill_by="Ann")
+        world.step()
+        world.step(1)
+        (row,) = world.store.runs(RunQuery())
+        assert (row.state.value, attempt.stray) == (state, False)
+        assert row.error == ("killed by Ann" if signal else "it ended")
+
     @pytest.mark.parametrize(
         ("ended_after_s", "signal", "state"),
         [(50.1, 9, "timeout"), (49, 9, "failed"), (60, None, "failed")],
@@ -909,7 +921,7 @@ def _end(run: Run, state: RunState) -> End:
 
 def _adopted(
     world: World, job: Job | None = None, *, ran_s: float = 0, attempt: int = 1,
-    ended: Outcome | None = None, stray: bool = False, **changes: Any,
+    ended: Outcome | None = None, stray: bool = False, kill_by: str = "", **changes: Any,
 ) -> FakeAttempt:  # fmt: skip
     """A run that a dead runner started `ran_s` seconds ago."""
     run = a_run(job, **changes)
@@ -917,6 +929,8 @@ def _adopted(
     world.store.start_runs(
         [Start(exec_id=run.exec_id, attempt=attempt, started_ms=NOW_MS - round(ran_s * 1000), pid=5, pid_start=6)], "me"
     )
+    if kill_by:
+        world.store.request_kill(run.exec_id, kill_by)
     found = FakeAttempt(pid=5, pid_start=6, ended=ended, stray=stray)
     world.slots.adopt(world.row(run), found)
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +20,9 @@ def store_of(home: Home) -> Path:
 
 def log_of(home: Home) -> str:
     """The system log, of other days too."""
-    return "".join(path.read_text(encoding="utf-8") for path in sorted((home.path / "logs").glob("pyjobs.log*")))
+    files = sorted((home.path / "logs").glob("pyjobs.log*"))
+    raw = [gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes() for path in files]
+    return b"".join(raw).decode()
 
 
 def copy_jobs(home: Home, count: int, due_ms: int) -> None:

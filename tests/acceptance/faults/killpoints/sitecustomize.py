@@ -41,7 +41,7 @@ def _kill(owner: Any, name: str, *, after: bool, when: Callable[..., bool] = lam
 
 
 def _arm(point: str) -> None:
-    from pyjobs import runner, slots
+    from pyjobs import ends, runner
     from pyjobs.executors.command import CommandExecutor
     from pyjobs.store.sqlite import SqliteStore
 
@@ -58,9 +58,9 @@ def _arm(point: str) -> None:
     elif point == "after its pid was recorded":
         _kill(SqliteStore, "start_runs", after=True, when=lambda _, starts, *__: any(start.pid for start in starts))
     elif point == "before its end is recorded":
-        _kill(slots.Slots, "_record_ends", after=False)
+        _kill(ends.Ends, "_record_all", after=False)
     elif point == "after its end was recorded":
-        _kill(slots.Slots, "_record_ends", after=True)
+        _kill(ends.Ends, "_record_all", after=True)
 
 
 if "pyjobs.serve" in sys.orig_argv:
