@@ -275,6 +275,7 @@ class MemoryStore:
         self._permit_ids = itertools.count(1)
         self._depth = 0
         self._changes = 0
+        self._texts: dict[str, tuple[Job, Active]] = {}
 
     @contextlib.contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[None]:  # noqa: ARG002 - the protocol's parameter
@@ -324,6 +325,15 @@ class MemoryStore:
 
     def count_jobs(self, query: JobQuery) -> int:
         return len(self.jobs(query))
+
+    def job_rows(self, query: JobQuery, page: Page) -> tuple[int, list[str]]:
+        active = self.active_counts()
+        found = [(job, active.get(job.id, Active(0, 0))) for job in self.jobs(query, page)]
+        self._texts = {repr(pair): pair for pair in found}
+        return self.count_jobs(query), list(self._texts)
+
+    def job_in(self, text: str) -> tuple[Job, Active]:
+        return self._texts[text]
 
     def update_job(self, job: Job) -> Job:
         with self.transaction():

@@ -408,6 +408,16 @@ class Store(Protocol):
     def count_jobs(self, query: JobQuery) -> int:
         """How many `jobs` would give without a page."""
 
+    def job_rows(self, query: JobQuery, page: Page) -> tuple[int, list[str]]:
+        """
+        How many `jobs` would give without a page, and a text for each job of the page.
+
+        Two texts are the same when the jobs are, and their active runs: what was made of one is good for the other.
+        """
+
+    def job_in(self, text: str) -> tuple[Job, Active]:
+        """The job in a text of `job_rows`, and how many runs of it have not ended."""
+
     def update_job(self, job: Job) -> Job:
         """
         Write all fields but `id`, `run_count` and the last run's.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from fakes import NOW_MS, a_job, a_run, claimed
 
-from pyjobs.jobs import Job, JobState, RunState
+from pyjobs.jobs import Job, JobState, RunState, Source
 from pyjobs.ports import Active, End, FireRange, JobOrder, JobQuery, Page, RunQuery, Start, Store
 
 from .test_store import store
@@ -59,6 +62,136 @@ def test_runs_come_by_page_from_either_end(store: Store) -> None:
     assert store.count_runs(RunQuery(job_id=job.id, limit=1, offset=3)) == 5
     assert store.count_runs(RunQuery(states=frozenset({RunState.QUEUED}))) == 6
     assert store.count_runs(RunQuery(states=frozenset({RunState.LOST}))) == 0
+
+
+SOME = (RunState.SUCCESS, RunState.FAILED, RunState.QUEUED)
+ASKED: dict[str, RunQuery] = {
+    "all": RunQuery(),
+    "of a job": RunQuery(job_id=1),
+    "in a state": RunQuery(states=frozenset({RunState.SUCCESS})),
+    "in two states": RunQuery(states=frozenset({RunState.FAILED, RunState.QUEUED})),
+    "in none": RunQuery(states=frozenset()),
+    "of a job in two states": RunQuery(job_id=2, states=frozenset({RunState.FAILED, RunState.SUCCESS})),
+    "by hand": RunQuery(source=Source.MANUAL),
+    "by hand, of a job": RunQuery(job_id=1, source=Source.MANUAL),
+    "of a name": RunQuery(job_name="job 2"),
+    "on a day": RunQuery(since_ms=NOW_MS + 10, until_ms=NOW_MS + 25),
+    "on a day, of a job in a state": RunQuery(
+        job_id=1, states=frozenset({RunState.SUCCESS}), since_ms=NOW_MS + 3, until_ms=NOW_MS + 30
+    ),
+    "on no day": RunQuery(job_id=1, since_ms=NOW_MS + 1000, until_ms=NOW_MS + 2000),
+    "since": RunQuery(job_id=2, since_ms=NOW_MS + 10),
+    "until": RunQuery(until_ms=NOW_MS + 10),
+    "nobody's": RunQuery(job_id=0),
+    "of no id": RunQuery(job_id=-1),
+    "of an unknown job": RunQuery(job_id=77),
+}
+
+
+def many_runs(store: Store) -> None:
+    """Forty runs of two jobs and of none, in three states, every third of them started by hand."""
+    jobs = [store.add_job(a_job("job 1")), store.add_job(a_job("job 2")), None]
+    sources = (Source.MANUAL, Source.CRON, Source.CRON)
+    runs = [a_run(jobs[n % 7 % 3], source=sources[n % 3], claimed_ms=NOW_MS + n) for n in range(40)]
+    store.claim([claimed(run) for run in runs], [])
+    ends = [End(exec_id=r.exec_id, state=SOME[n % 4 % 3], ended_ms=NOW_MS) for n, r in enumerate(runs) if n % 4 % 3 < 2]
+    store.end_runs(ends, "me")
+
+
+@pytest.mark.parametrize("name", sorted(ASKED))
+def test_pages_are_the_list_and_the_total_its_length(store: Store, name: str) -> None:
+    many_runs(store)
+    asked = ASKED[name]
+    everything = [run.id for run in store.runs(RunQuery())]
+    for oldest_first in (False, True):
+        query = replace(asked, oldest_first=oldest_first)
+        whole = [run.id for run in store.runs(replace(query, limit=100))]
+
+        assert whole == [i for i in (sorted(everything) if oldest_first else everything) if i in whole]
+        assert store.count_runs(query) == len(whole)
+        for size in (1, 3, 7, 50):
+            pages = [store.runs(replace(query, limit=size, offset=at)) for at in range(0, len(whole) + size, size)]
+            assert [[run.id for run in page] for page in pages] == [
+                whole[at : at + size] for at in range(0, len(whole) + size, size)
+            ]
+        for before in (1, 20, 41):
+            later = store.runs(replace(query, before_id=before, limit=100))
+            assert [run.id for run in later] == [i for i in whole if i < before]
+
+
+def test_totals_follow_whatever_becomes_of_runs(store: Store) -> None:
+    def totals(**asked: Any) -> tuple[int, int]:
+        query = RunQuery(**asked)
+        return store.count_runs(query), len(store.runs(replace(query, limit=100)))
+
+    def same() -> None:
+        for asked in ASKED.values():
+            assert store.count_runs(asked) == len(store.runs(replace(asked, limit=100))), asked
+
+    many_runs(store)
+    assert totals() == (40, 40)
+    assert store.count_runs(RunQuery(job_id=1)) == 17
+    store.delete_job(1)
+    same()
+    assert (totals(job_id=1), totals()) == ((0, 0), (40, 40))
+    taken = {run.exec_id for run in store.active_runs()}
+    store.start_runs([Start(exec_id=exec_id, attempt=1, started_ms=NOW_MS) for exec_id in taken], "me")
+    same()
+    assert totals(states=frozenset({RunState.RUNNING})) == (len(taken), len(taken))
+    assert store.claim([claimed(a_run(exec_id=next(iter(taken))))], []) == set()
+    same()
+    store.clear_runs(None, NOW_MS + 20)
+    same()
+    store.clear_runs(None, None)
+    assert totals() == (len(taken), len(taken))
+
+
+def test_jobs_come_as_texts_that_are_the_same_for_the_same_job(store: Store) -> None:
+    jobs = [store.add_job(a_job(name)) for name in ("a", "b", "c 100%_")]
+    waiting = store.add_job(a_job("stopped", state=JobState.STOPPED, next_fire_ms=None, mode="http"))
+    store.claim([claimed(a_run(jobs[0])), claimed(a_run(jobs[0]))], [])
+    total, texts = store.job_rows(JobQuery(), Page(size=3))
+
+    assert total == 4
+    assert [store.job_in(text) for text in texts] == [
+        (store.job(job.id), Active(0, 0)) for job in (waiting, jobs[2], jobs[1])
+    ]
+    assert store.job_rows(JobQuery(order="oldest"), Page(size=1))[1] != texts
+    ((total, (text,)),) = [store.job_rows(JobQuery(name_part="A"), Page())]
+    assert (total, store.job_in(text)) == (1, (store.job(1), Active(2, 0)))
+    again = store.job_rows(JobQuery(), Page(size=3))[1]
+    assert again == texts
+    store.reset_run_count(jobs[1].id)
+    store.update_job(replace(jobs[1], desc="换行\n与“引号”"))
+    changed = store.job_rows(JobQuery(), Page(size=3))[1]
+    assert [one == other for one, other in zip(texts, changed, strict=True)] == [True, True, False]
+    assert store.job_in(changed[2])[0] == store.job(jobs[1].id)
+
+
+@pytest.mark.parametrize(
+    ("query", "total"),
+    [
+        (JobQuery(), 3),
+        (JobQuery(state=0), 2),
+        (JobQuery(state=2), 1),
+        (JobQuery(state=1), 1),
+        (JobQuery(mode="http"), 1),
+        (JobQuery(mode="http", state=2), 0),
+        (JobQuery(mode="func"), 0),
+        (JobQuery(name_part="b"), 1),
+    ],
+)
+def test_totals_of_jobs_follow_what_becomes_of_them(store: Store, query: JobQuery, total: int) -> None:
+    one, two, three, four = (store.add_job(a_job(name)) for name in "abcd")
+    store.delete_job(four.id)
+    store.update_job(replace(two, mode="http"))
+    store.stop_job_itself(three.id, "why", NOW_MS)
+    run = a_run(one)
+    store.claim([claimed(run)], [])
+    store.start_runs([Start(exec_id=run.exec_id, attempt=1, started_ms=NOW_MS)], "me")
+
+    assert (store.count_jobs(query), len(store.jobs(query)), store.job_rows(query, Page())[0]) == (total,) * 3
+    assert store.job_rows(query, Page(number=9)) == (total, [])
 
 
 def test_a_range_of_time_can_be_cleared(store: Store) -> None:

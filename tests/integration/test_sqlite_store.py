@@ -22,7 +22,8 @@ from fakes import NOW_MS, a_job, a_run, claimed
 from pyjobs.errors import Invalid, NotAllowed, PyjobsError, StoreBusy, StoreUnusable
 from pyjobs.jobs import Job, JobState, RunState, Source
 from pyjobs.ports import End, JobQuery, Page, RunQuery, Start
-from pyjobs.store.migrations import LATEST
+from pyjobs.store.counters import COUNTERS
+from pyjobs.store.migrations import _STEPS, LATEST
 from pyjobs.store.sqlite import SqliteStore
 
 ENDING = End(exec_id="x", state=RunState.SUCCESS, ended_ms=NOW_MS)
@@ -542,6 +543,9 @@ class TestRowsThatMakeNoSense:
         assert "cannot be used" in found[broken.id].stop_reason
         assert found[broken.id].next_fire_ms is None
         assert [job.name for job in store.jobs(JobQuery())] == ["good", "broken"]
+        total, texts = store.job_rows(JobQuery(), Page())
+        assert (total, store.job_in(texts[0])[0]) == (2, good)
+        assert "cannot be used" in store.job_in(texts[1])[0].stop_reason
         assert (good.id, good.next_fire_ms) in store.due_changes(0)[1]
         assert all(isinstance(due, int) for _, due in store.due_changes(0)[1])
         mended = store.update_job(replace(broken, revision=found[broken.id].revision))
@@ -566,6 +570,12 @@ CALLS: dict[str, Callable[[SqliteStore], object]] = {
     "runs of a job": lambda s: s.runs(RunQuery(job_id=3)),
     "later page of runs of a job": lambda s: s.runs(RunQuery(job_id=3, before_id=500)),
     "runs by state": lambda s: s.runs(RunQuery(states=frozenset({RunState.FAILED}))),
+    "first page of failed runs of a job": lambda s: s.runs(RunQuery(job_id=3, states=frozenset({RunState.FAILED}))),
+    "last page of runs of a job": lambda s: s.runs(RunQuery(job_id=3, limit=5, offset=15)),
+    "last page of runs": lambda s: s.runs(RunQuery(offset=950)),
+    "how many runs": lambda s: s.count_runs(RunQuery()),
+    "how many failed runs of a job": lambda s: s.count_runs(RunQuery(job_id=3, states=frozenset({RunState.FAILED}))),
+    "runs on a day": lambda s: s.runs(RunQuery(job_id=3, since_ms=NOW_MS, until_ms=NOW_MS + 9)),
     "runs since": lambda s: s.runs(RunQuery(since_ms=NOW_MS)),
     "runs that begin so": lambda s: s.runs_starting("00", 3),
     "run": lambda s: s.run("x"),
@@ -574,6 +584,7 @@ CALLS: dict[str, Callable[[SqliteStore], object]] = {
     "names that start so": lambda s: s.names_starting("job", 5),
     "jobs by id": lambda s: s.jobs_by_id([1, 2]),
     "a page of jobs": lambda s: s.jobs(JobQuery(), Page()),
+    "a page of jobs as texts": lambda s: s.job_rows(JobQuery(), Page()),
     "running jobs": lambda s: s.jobs(JobQuery(state=1)),
     "due changes": lambda s: s.due_changes(5),
     "claim": lambda s: s.claim([claimed(a_run(s.job(1)))], [(1, NOW_MS, NOW_MS + 1)]),
@@ -624,8 +635,49 @@ def test_no_query_scans_a_table(filled: SqliteStore, name: str) -> None:
         plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
         for step in plan:
             # An index that holds the active runs only, or the primary key of a query that stops at its limit.
-            fine = "job_logs_active" in step or ("LIMIT" in sql and "USING" not in step and "WHERE" not in sql)
+            limited = re.search(r"FROM (jobs|job_logs) ORDER BY id( DESC)? LIMIT", sql) and "USING" not in step
+            fine = "job_logs_active" in step or limited or step == "SCAN job_counts"
             assert fine or not step.startswith("SCAN") or "CONSTANT ROW" in step, (sql, plan)
+
+
+def test_a_store_from_before_the_counters_is_counted_once(path: Path) -> None:
+    before = _STEPS.index(COUNTERS)
+    path.parent.mkdir(parents=True)
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:
+        for statement in (statement for step in _STEPS[:before] for statement in step):
+            raw.execute(statement)
+        raw.execute("CREATE TABLE schema_version (version INTEGER NOT NULL, applied_at TEXT)")
+        raw.executemany("INSERT INTO schema_version VALUES (?, 'then')", [(n + 1,) for n in range(before)])
+        raw.execute("INSERT INTO jobs (name, command) VALUES ('a', 'true'), ('b', 'true')")
+        for number, job_id, state in ((1, 1, "success"), (2, 1, "failed"), (3, None, "success"), (4, 2, "running")):
+            values = (job_id, str(number), state)
+            raw.execute("INSERT INTO job_logs (job_id, exec_id, state, source) VALUES (?, ?, ?, 'cron')", values)
+    with contextlib.closing(SqliteStore(path)) as store:
+        assert store.count_runs(RunQuery()) == len(store.runs(RunQuery())) == 4
+        assert store.count_runs(RunQuery(job_id=1)) == len(store.runs(RunQuery(job_id=1))) == 2
+        assert store.count_runs(RunQuery(states=frozenset({RunState.SUCCESS}))) == 2
+        assert store.count_jobs(JobQuery()) == 2
+        assert store.figures() == {"jobs": {0: 2}, "runs": {"running": 1}}
+
+
+def test_what_another_program_writes_is_counted(store: SqliteStore, path: Path) -> None:
+    job = store.add_job(a_job())
+    store.claim([claimed(a_run(job)) for _ in range(3)], [])
+    with contextlib.closing(sqlite3.connect(path)) as raw, raw:  # with foreign keys off, as in SQLite's own shell
+        raw.execute("DELETE FROM jobs")
+        raw.execute("UPDATE job_logs SET state = 'lost' WHERE id = 1")
+        raw.execute("DELETE FROM job_logs WHERE id = 2")
+    assert (store.count_jobs(JobQuery()), store.figures()["jobs"]) == (0, {})
+    assert store.count_runs(RunQuery(job_id=job.id)) == len(store.runs(RunQuery(job_id=job.id))) == 2
+    assert store.count_runs(RunQuery(states=frozenset({RunState.LOST}))) == 1
+
+
+def test_a_job_that_is_deleted_leaves_no_counts(store: SqliteStore) -> None:
+    job = store.add_job(a_job())
+    store.claim([claimed(a_run(job)) for _ in range(3)], [])
+    store.delete_job(job.id)
+    assert store.count_runs(RunQuery()) == 3
+    assert store._rows("SELECT job_id, runs FROM run_counts ORDER BY job_id", []) == [(-1, 3), (0, 3)]
 
 
 @pytest.mark.parametrize("by", ["nothing", "another file"])

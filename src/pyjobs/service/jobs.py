@@ -164,6 +164,14 @@ class Jobs:
         """Jobs, newest first unless the query says otherwise."""
         return self._store.jobs(query, page)
 
+    def rows(self, query: JobQuery, page: Page) -> tuple[int, Sequence[str]]:
+        """How many `list` gives without a page, and a text for each job of the page: the same for the same job."""
+        return self._store.job_rows(query, page)
+
+    def in_row(self, text: str) -> tuple[Job, Active]:
+        """The job in such a text, and its active runs."""
+        return self._store.job_in(text)
+
     def active(self, job_ids: Sequence[int] | None = None) -> dict[int, Active]:
         """How many runs of each job are queued and running now; jobs without any are left out."""
         return self._store.active_counts(job_ids)

@@ -11,6 +11,7 @@ from typing import Any
 
 from pyjobs.errors import StoreUnusable
 from pyjobs.ports import BUCKETS_MS
+from pyjobs.store.counters import COUNTERS
 from pyjobs.store.transactions import immediate
 
 __all__ = ["LATEST", "check", "migrate"]
@@ -205,7 +206,7 @@ CREATE TABLE events (
     "CREATE INDEX events_at ON events (at)",
     "CREATE TRIGGER drop_events AFTER DELETE ON jobs BEGIN DELETE FROM events WHERE job_id = old.id; END",
 )
-_STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _PERMITS, _FIGURES, _BY_STATE, _RETRIES, _EVENTS)
+_STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _PERMITS, _FIGURES, _BY_STATE, _RETRIES, _EVENTS, COUNTERS)
 LATEST = len(_STEPS)
 _VERSIONS = "schema_version"
 

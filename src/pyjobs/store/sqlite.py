@@ -26,15 +26,17 @@ from pyjobs.clock import SystemClock, text
 from pyjobs.errors import Conflict, Invalid, NameTaken, NotAllowed, NotFound, StoreBusy, StoreUnusable
 from pyjobs.folders import make_private
 from pyjobs.jobs import Job, JobState, Run, RunState
-from pyjobs.ports import Active, Claimed, End, JobQuery, Page, RunQuery, Start
+from pyjobs.ports import Active, Claimed, End, Start
+from pyjobs.store.counters import ALL_JOBS
 from pyjobs.store.events import EventRows
 from pyjobs.store.figures import FigureRows
+from pyjobs.store.joblists import JOBS_SQL, JobLists
 from pyjobs.store.migrations import check, migrate
 from pyjobs.store.permits import PermitRows
 from pyjobs.store.ranges import RangeRows
 from pyjobs.store.spans import SpanRows
+from pyjobs.store.runlists import RunLists
 from pyjobs.store.tables import (
-    JOB_COLUMNS,
     RUN_COLUMNS,
     job_of,
     job_values,
@@ -47,23 +49,13 @@ from pyjobs.store.transactions import immediate
 __all__ = ["SqliteStore"]
 
 _ACTIVE = "state IN ('queued', 'running')"
-_JOBS_SQL = f"SELECT {', '.join(f'{chr(34)}{c}{chr(34)}' for c in JOB_COLUMNS)} FROM jobs"
 _RUNS_SQL = f"SELECT {', '.join(RUN_COLUMNS)} FROM job_logs"
-_ORDERS = {
-    "newest": "id DESC",
-    "oldest": "id",
-    "name": "name",
-    "next": "next_fire_at IS NULL, next_fire_at, id",
-    "last": "last_run_time DESC, id DESC",
-}
 #: SQLite's limit of variables in one statement was 999 for long.
 _CHUNK = 500
 #: Rows that `clear_runs` deletes in one transaction, so that no claim waits for long.
 _BATCH = 500
 #: Between two tries to open a store that another process is making.
 _TRY_AGAIN_S = 0.02
-#: Rows before the first one of a range that are looked at all the same.
-_BEFORE_JUMP = 1000
 
 
 class _Now(threading.local):
@@ -73,7 +65,7 @@ class _Now(threading.local):
     durable = True
 
 
-class SqliteStore(PermitRows, FigureRows, EventRows, RangeRows, SpanRows):
+class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRows, SpanRows):
     """ports.Store over one SQLite file."""
 
     def __init__(self, path: Path, *, patience_s: float = 5.0, checkpoints: bool = False) -> None:
@@ -229,12 +221,12 @@ class SqliteStore(PermitRows, FigureRows, EventRows, RangeRows, SpanRows):
 
     def job(self, job_id: int) -> Job | None:
         """The job with this id."""
-        found = self._rows(f"{_JOBS_SQL} WHERE id = ?", [job_id])
+        found = self._rows(f"{JOBS_SQL} WHERE id = ?", [job_id])
         return job_of(found[0]) if found else None
 
     def job_named(self, name: str) -> Job | None:
         """The job with exactly this name."""
-        found = self._rows(f"{_JOBS_SQL} WHERE name = ?", [name])
+        found = self._rows(f"{JOBS_SQL} WHERE name = ?", [name])
         return job_of(found[0]) if found else None
 
     def names_starting(self, prefix: str, limit: int) -> list[tuple[int, str]]:
@@ -242,20 +234,6 @@ class SqliteStore(PermitRows, FigureRows, EventRows, RangeRows, SpanRows):
         # A range, not LIKE: it uses the index, and `%` and `_` are letters.
         sql = "SELECT id, name FROM jobs WHERE name >= ? AND name < ? ORDER BY name LIMIT ?"
         return [(int(i), str(n)) for i, n in self._rows(sql, [prefix, prefix + "\U0010ffff", limit])]
-
-    def jobs(self, query: JobQuery, page: Page | None = None) -> list[Job]:
-        """Jobs, in the order that the query says."""
-        where, values = _job_filter(query)
-        sql = f"{_JOBS_SQL}{where} ORDER BY {_ORDERS[query.order]}"
-        if page is not None:
-            sql += " LIMIT ? OFFSET ?"
-            values += [page.size, (page.number - 1) * page.size]
-        return [job_of(row) for row in self._rows(sql, values)]
-
-    def count_jobs(self, query: JobQuery) -> int:
-        """How many `jobs` would give without a page."""
-        where, values = _job_filter(query)
-        return int(self._rows(f"SELECT count(*) FROM jobs{where}", values)[0][0])
 
     def update_job(self, job: Job) -> Job:
         """Write all fields but what its runs say about it. Raises Conflict, NameTaken, NotFound."""
@@ -330,7 +308,7 @@ class SqliteStore(PermitRows, FigureRows, EventRows, RangeRows, SpanRows):
         """Several jobs at once."""
         found: dict[int, Job] = {}
         for chunk in _chunks(ids):
-            for row in self._rows(f"{_JOBS_SQL} WHERE id IN ({_marks(chunk)})", chunk):
+            for row in self._rows(f"{JOBS_SQL} WHERE id IN ({_marks(chunk)})", chunk):
                 found[row[0]] = job_of(row)
         return found
 
@@ -482,18 +460,6 @@ class SqliteStore(PermitRows, FigureRows, EventRows, RangeRows, SpanRows):
         sql = f"{_RUNS_SQL} WHERE exec_id >= ? AND exec_id < ? ORDER BY id DESC LIMIT ?"
         return [run_of(row) for row in self._rows(sql, [prefix, prefix + "\U0010ffff", limit])]
 
-    def runs(self, query: RunQuery) -> list[Run]:
-        """Runs, newest first unless the query says otherwise."""
-        where, values = _run_filter(query)
-        direction = "" if query.oldest_first else " DESC"
-        sql = f"{_RUNS_SQL}{where} ORDER BY id{direction} LIMIT ? OFFSET ?"
-        return [run_of(row) for row in self._rows(sql, [*values, query.limit, query.offset])]
-
-    def count_runs(self, query: RunQuery) -> int:
-        """How many `runs` would give without limit and offset."""
-        where, values = _run_filter(query)
-        return int(self._rows(f"SELECT count(*) FROM job_logs{where}", values)[0][0])
-
     def clear_runs(self, job_id: int | None, before_ms: int | None, since_ms: int | None = None) -> int:
         """Delete final runs, of one job or all, claimed before and not before an instant; answers how many."""
         where, values = [f"NOT {_ACTIVE}"], []
@@ -537,8 +503,9 @@ class SqliteStore(PermitRows, FigureRows, EventRows, RangeRows, SpanRows):
 
     def figures(self) -> dict[str, Any]:
         """Counts: jobs by state, active runs by state."""
-        jobs = self._rows("SELECT state, count(*) FROM jobs GROUP BY state", [])
-        active = self._rows(f"SELECT state, count(*) FROM job_logs WHERE {_ACTIVE} GROUP BY state", [])
+        jobs = self._rows("SELECT state, sum(jobs) FROM job_counts GROUP BY state HAVING sum(jobs)", [])
+        sql = f"SELECT state, sum(runs) FROM run_counts WHERE job_id = ? AND {_ACTIVE} GROUP BY state HAVING sum(runs)"
+        active = self._rows(sql, [ALL_JOBS])
         return {"jobs": {int(k): int(n) for k, n in jobs}, "runs": {str(k): int(n) for k, n in active}}
 
     def close(self) -> None:
@@ -585,54 +552,6 @@ def _forbidden(path: Path, why: str) -> NotAllowed:
         hint="make the folder writable, or set PYJOBS_HOME to one that is",
         hint_zh="请使该目录可写，或将 PYJOBS_HOME 设为可写目录",
     )
-
-
-def _job_filter(query: JobQuery) -> tuple[str, list[Any]]:
-    where: list[str] = []
-    values: list[Any] = []
-    if query.name_part:
-        # SQLite's own lower() knows ASCII only.
-        where.append("instr(folded(name), ?) > 0")
-        values.append(query.name_part.casefold())
-    if query.state == 1:
-        where.append(f"id IN (SELECT job_id FROM job_logs WHERE {_ACTIVE} AND state = 'running')")
-    elif query.state is not None:
-        where.append("state = ?")
-        values.append(int(query.state))
-    if query.mode is not None:
-        where.append("mode = ?")
-        values.append(query.mode)
-    return (f" WHERE {' AND '.join(where)}" if where else ""), values
-
-
-def _run_filter(query: RunQuery) -> tuple[str, list[Any]]:
-    where: list[str] = []
-    values: list[Any] = []
-    if query.job_id is not None:
-        where.append("job_id = ?")
-        values.append(query.job_id)
-    if query.job_name is not None:
-        where.append("job_name = ?")
-        values.append(query.job_name)
-    if query.states is not None:
-        where.append(f"state IN ({_marks(query.states)})")
-        values += sorted(s.value for s in query.states)
-    if query.source is not None:
-        where.append("source = ?")
-        values.append(query.source.value)
-    if query.since_ms is not None:
-        # Ids grow with claims, but where the clock was set back: the first one in the range, less some that came
-        # before such a jump, bounds the walk; the second condition is exact.
-        where.append("id >= (SELECT id - ? FROM job_logs WHERE claimed_at >= ? ORDER BY claimed_at, id LIMIT 1)")
-        where.append("claimed_at >= ?")
-        values += [_BEFORE_JUMP, query.since_ms, query.since_ms]
-    if query.until_ms is not None:
-        where.append("claimed_at < ?")
-        values.append(query.until_ms)
-    if query.before_id is not None:
-        where.append("id < ?")
-        values.append(query.before_id)
-    return (f" WHERE {' AND '.join(where)}" if where else ""), values
 
 
 def _marks(values: Iterable[Any]) -> str:
