@@ -27,13 +27,13 @@ def api(tmp_path: Path) -> Iterator[Api]:
 def looks(monkeypatch: pytest.MonkeyPatch) -> list[JobQuery]:
     """Lists that were really made."""
     made: list[JobQuery] = []
-    real = Jobs.list
+    real = Jobs.rows
 
     def counted(self: Jobs, query: JobQuery, *rest: Any) -> Any:
         made.append(query)
         return real(self, query, *rest)
 
-    monkeypatch.setattr(Jobs, "list", counted)
+    monkeypatch.setattr(Jobs, "rows", counted)
     return made
 
 
@@ -48,6 +48,19 @@ def test_the_same_question_is_answered_once(api: Api, looks: list[JobQuery]) -> 
     assert len(looks) == 2, "one for each prefix"
     assert names(api, "page=2") == []
     assert len(looks) == 3
+
+
+def test_a_list_says_of_each_job_what_the_job_itself_says(api: Api) -> None:
+    for number, state in enumerate((0, 2, 0, 2)):
+        api.add(f'任务 \\ "{number}"', state=state, desc="一\n二")
+    listed = api.get("/jobs/list").data
+    for job in listed[:2]:
+        assert api.post("/jobs/run", {"id": job["id"]}).data["skipped"] is False
+    for _ in range(2):
+        again = api.get("/jobs/list").data
+        assert again == [api.get("/jobs/read", {"id": job["id"]}).data for job in listed]
+        assert [job["state"] for job in again] == [1, 0, 2, 0]
+        assert again[2:] == listed[2:]
 
 
 def test_what_this_process_changes_is_seen_at_once(api: Api) -> None:

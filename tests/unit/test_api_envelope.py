@@ -9,7 +9,7 @@ import logging
 import pytest
 
 from pyjobs.api.envelope import body_of, compressed, failure, json_bytes, refused, unexpected, wants_gzip
-from pyjobs.api.routes import Answer, PageInfo, Refusal
+from pyjobs.api.routes import Answer, Json, PageInfo, Refusal
 from pyjobs.errors import BadCommandText, Invalid, NameTaken, NotFound, PyjobsError, StoreBusy
 
 
@@ -28,6 +28,16 @@ def test_a_list_has_all_the_keys_of_a_page(page: PageInfo, pages: int) -> None:
         "code": 200, "msg": "", "data": [], "total": page.total, "pages_total": pages, "page_total": pages,
         "pages": pages, "page": page.number, "page_size": page.size, "size": page.size,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("page", [None, PageInfo(2, 10, 11)])
+@pytest.mark.parametrize("beside", [{}, {"whitelist": []}])
+def test_what_is_written_already_looks_as_if_it_were_not(page: PageInfo | None, beside: dict[str, list[str]]) -> None:
+    data = [{"name": "夜间"}, None]
+    plain, written = (Answer(msg="好", data=d, page=page, beside=beside) for d in (data, Json(json_bytes(data))))
+
+    assert body_of(written, bare=False) == body_of(plain, bare=False)
+    assert body_of(written, bare=True) == body_of(plain, bare=True)
 
 
 def test_keys_may_stand_beside_data() -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pyjobs.api.gate import bearer
 from pyjobs.api.params import Int, Page, Params, Text
 from pyjobs.api.routes import Answer, Call, PageInfo, Route
-from pyjobs.api.times import rfc3339, zone_of
+from pyjobs.api.times import rfc3339
 from pyjobs.errors import Invalid, NotAllowed
 from pyjobs.permits import Admin
 
@@ -80,7 +80,7 @@ def _login(call: Call) -> Answer:
     found = {
         "token": session.token,
         "token_type": "Bearer",
-        "expires_at": rfc3339(session.expires_ms, zone_of(call.settings)),
+        "expires_at": rfc3339(session.expires_ms, call.zone),
         "admin": _shown(call, session.admin),
     }
     return Answer(msg="登录成功", data=found)
@@ -123,7 +123,7 @@ def _me(call: Call) -> Admin:
 
 
 def _shown(call: Call, admin: Admin) -> dict[str, Any]:
-    zone = zone_of(call.settings)
+    zone = call.zone
     return {
         "id": admin.id,
         "username": admin.name,

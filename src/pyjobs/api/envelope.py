@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from pyjobs.api.routes import Answer, PageInfo, Refusal
+from pyjobs.api.routes import Answer, Json, PageInfo, Refusal
 from pyjobs.errors import BadCommandText, Invalid, NameTaken, PyjobsError
 
 __all__ = ["JSON", "NO_ROUTE", "body_of", "compressed", "failure", "json_bytes", "refused", "unexpected", "wants_gzip"]
@@ -26,14 +26,12 @@ def body_of(answer: Answer, *, bare: bool) -> bytes:
     """Give the bytes of an answer; a failure of a bare route has the envelope all the same."""
     if answer.body is not None:
         return answer.body
-    if bare and answer.code == 200:
-        return json_bytes(answer.data)
     content = {"code": answer.code, "msg": answer.msg, "data": answer.data}
-    if answer.page is not None:
-        content |= _page_keys(answer.page)
-    if answer.beside:
-        content |= answer.beside
-    return json_bytes(content)
+    rest = {**({} if answer.page is None else _page_keys(answer.page)), **answer.beside}
+    if isinstance(answer.data, Json):
+        written = answer.data.text
+        return written if bare else _around(written, {"code": answer.code, "msg": answer.msg}, rest)
+    return json_bytes(answer.data if bare and answer.code == 200 else content | rest)
 
 
 def failure(exc: PyjobsError) -> Answer:
@@ -85,6 +83,12 @@ def compressed(body: bytes) -> bytes:
         return body
     packer = zlib.compressobj(4, zlib.DEFLATED, 31)
     return packer.compress(body) + packer.flush()
+
+
+def _around(data: bytes, before: Mapping[str, Any], after: Mapping[str, Any]) -> bytes:
+    """The envelope of what is written already."""
+    end = json_bytes(after)[1:] if after else b"}"
+    return b"".join((json_bytes(before)[:-1], b',"data":', data, b"," if after else b"", end))
 
 
 def _page_keys(page: PageInfo) -> dict[str, int]:

@@ -10,7 +10,6 @@ from pydantic import Field
 from pyjobs.api import shapes
 from pyjobs.api.params import Int, Params, Text
 from pyjobs.api.routes import Answer, Call, PageInfo, Route
-from pyjobs.api.times import zone_of
 from pyjobs.api.views import job_view
 from pyjobs.errors import Invalid
 from pyjobs.service.jobs import JobFields
@@ -73,7 +72,7 @@ def _added(call: Call, name: str, command: str, msg: str) -> Answer:
         allow_mode=1,
     )
     added = call.service.jobs.add(fields)
-    return Answer(msg=msg, data=job_view(added.job, None, zone_of(call.settings)))
+    return Answer(msg=msg, data=job_view(added.job, None, call.zone))
 
 
 ROUTES: tuple[Route, ...] = (

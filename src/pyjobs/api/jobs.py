@@ -9,8 +9,8 @@ from pydantic import Field
 from pyjobs.api import shapes
 from pyjobs.api.fields import AddAndRun, AddJob, EditJob, fields_of
 from pyjobs.api.params import Flag, Id, Int, Page, Params, Text
-from pyjobs.api.routes import Answer, Call, PageInfo, Route
-from pyjobs.api.times import local, zone_of
+from pyjobs.api.routes import Answer, Call, Json, PageInfo, Route
+from pyjobs.api.times import local
 from pyjobs.api.views import job_view
 from pyjobs.commandtext import canonical_mode
 from pyjobs.errors import Invalid
@@ -56,7 +56,7 @@ class _List(Page):
 
 
 def _view(call: Call, job: Job) -> dict[str, Any]:
-    return job_view(job, call.service.jobs.active([job.id]).get(job.id), zone_of(call.settings))
+    return job_view(job, call.service.jobs.active([job.id]).get(job.id), call.zone)
 
 
 def _by(call: Call) -> str:
@@ -64,12 +64,12 @@ def _by(call: Call) -> str:
 
 
 def _add(call: Call) -> Answer:
-    added = call.service.jobs.add(fields_of(call.params, zone_of(call.settings)), by=_by(call))
-    return Answer(msg="任务添加成功", data=job_view(added.job, None, zone_of(call.settings)))
+    added = call.service.jobs.add(fields_of(call.params, call.zone), by=_by(call))
+    return Answer(msg="任务添加成功", data=job_view(added.job, None, call.zone))
 
 
 def _edit(call: Call) -> Answer:
-    added = call.service.jobs.edit(call.params.id, fields_of(call.params, zone_of(call.settings)), by=_by(call))
+    added = call.service.jobs.edit(call.params.id, fields_of(call.params, call.zone), by=_by(call))
     return Answer(msg="任务更新成功", data=_view(call, added.job))
 
 
@@ -93,11 +93,10 @@ def _list(call: Call) -> Answer:
         mode=canonical_mode(asked.mode) if asked.mode else None,
         order=_SORTS[sort],
     )
-    jobs, zone = call.service.jobs, zone_of(call.settings)
-    found = jobs.list(query, StorePage(number=asked.number, size=asked.rows))
-    active = jobs.active([job.id for job in found]) if found else {}
-    data = [job_view(job, active.get(job.id), zone) for job in found]
-    return Answer(msg="查询任务列表成功", data=data, page=PageInfo(asked.number, asked.rows, jobs.count(query)))
+    jobs = call.service.jobs
+    total, rows = jobs.rows(query, StorePage(number=asked.number, size=asked.rows))
+    data = Json(call.site.written.array(rows, jobs.in_row, call.zone))
+    return Answer(msg="查询任务列表成功", data=data, page=PageInfo(asked.number, asked.rows, total))
 
 
 def _read(call: Call) -> Answer:
@@ -138,7 +137,7 @@ def _stop_all(call: Call) -> Answer:
 
 
 def _check(call: Call) -> Answer:
-    zone = zone_of(call.settings)
+    zone = call.zone
     repairs = [
         {"id": r.job_id, "name": r.name, "was": local(r.was_ms, zone), "now": local(r.now_ms, zone)}
         for r in call.service.system.check()
@@ -149,7 +148,7 @@ def _check(call: Call) -> Answer:
 def _add_and_run(call: Call) -> Answer:
     asked: AddAndRun = call.params
     run = call.service.runs.add_and_start(
-        fields_of(asked, zone_of(call.settings)), remove_job=asked.remove_task, remove_log=asked.remove_log
+        fields_of(asked, call.zone), remove_job=asked.remove_task, remove_log=asked.remove_log
     )
     return Answer(msg="任务已启动（异步执行）", data={"job_id": run.job_id, "exec_id": run.exec_id})
 

@@ -10,15 +10,31 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal, Protocol, TypeAlias
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
+from pyjobs.api.times import zone_of
+from pyjobs.api.written import Written
 from pyjobs.clock import Clock
 from pyjobs.config import Settings
 from pyjobs.ports import Catalogue, ReloadReport
 from pyjobs.service import Service
 
-__all__ = ["Address", "Answer", "Call", "Functions", "Gate", "Handler", "PageInfo", "Refusal", "Route", "Scope", "Site"]
+__all__ = [
+    "Address",
+    "Answer",
+    "Call",
+    "Functions",
+    "Gate",
+    "Handler",
+    "Json",
+    "PageInfo",
+    "Refusal",
+    "Route",
+    "Scope",
+    "Site",
+]
 
 Address: TypeAlias = IPv4Address | IPv6Address
 #: What a caller must be allowed: nothing at all, one of the scopes of a token, or to be an admin with a session.
@@ -57,6 +73,13 @@ class Refusal:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Json:
+    """A part of an answer that is written already."""
+
+    text: bytes
+
+
 @dataclass(slots=True)
 class Site:
     """What all calls of one process share. `settings` and `functions` change when they are loaded again."""
@@ -75,6 +98,17 @@ class Site:
     started_ms: int
     #: Why it fires nothing, or nothing new starts, though the daemon lives; empty when all is well.
     scheduler_trouble: Callable[[], str] = str
+    #: Jobs of lists as they were written last.
+    written: Written = field(default_factory=Written)
+    #: The zone of these settings: to ask the system costs more than most answers.
+    _zone: tuple[Settings, ZoneInfo] | None = None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone that times are shown in."""
+        if self._zone is None or self._zone[0] is not self.settings:
+            self._zone = (self.settings, zone_of(self.settings))
+        return self._zone[1]
 
 
 @dataclass(slots=True)
@@ -98,6 +132,11 @@ class Call:
     def settings(self) -> Settings:
         """The settings as they are now."""
         return self.site.settings
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The zone that times are shown in."""
+        return self.site.zone
 
     @property
     def functions(self) -> Functions:

@@ -10,7 +10,7 @@ from pydantic import Field
 from pyjobs.api import shapes
 from pyjobs.api.params import Id, Int, Page, Params, Text
 from pyjobs.api.routes import Answer, Call, PageInfo, Route
-from pyjobs.api.times import day_bounds, zone_of
+from pyjobs.api.times import day_bounds
 from pyjobs.api.views import log_view
 from pyjobs.clock import from_ms
 from pyjobs.errors import Invalid, PyjobsError
@@ -65,7 +65,7 @@ def _logs(call: Call) -> Answer:
     oldest_first = _order(asked.order)
     last = asked.limit if asked.limit is not None and not asked.model_fields_set & {"page", "size"} else None
     number, size = (1, min(max(last, 1), 1000)) if last is not None else (asked.number, asked.rows)
-    zone = zone_of(call.settings)
+    zone = call.zone
     since, until = day_bounds("date", asked.date, zone) if asked.date else (None, None)
     query = RunQuery(
         job_id=asked.id, states=_states(asked.status), since_ms=since, until_ms=until,
@@ -100,7 +100,7 @@ def _exec(call: Call) -> Answer:
     run = call.service.runs.of_job(call.params.id, call.params.exec_id)
     if run is None:
         return Answer(msg="未找到执行记录")
-    return Answer(msg="查询成功", data=log_view(run, zone_of(call.settings), text_status=bool(call.prefix)))
+    return Answer(msg="查询成功", data=log_view(run, call.zone, text_status=bool(call.prefix)))
 
 
 def _clear(call: Call) -> Answer:
@@ -110,7 +110,7 @@ def _clear(call: Call) -> Answer:
     else:
         if asked.id is None:
             raise Invalid("id", "is missing", "不能为空")
-        zone = zone_of(call.settings)
+        zone = call.zone
         since, until = day_bounds("date", asked.date, zone) if asked.date else (None, None)
         cleared = call.service.runs.clear(asked.id, until, since)
     if not cleared:
@@ -134,11 +134,11 @@ def _switch_state(call: Call) -> Answer:
 
 
 def _logbook(call: Call) -> Logbook:
-    return Logbook(call.settings.path(call.settings.log_file), zone_of(call.settings))
+    return Logbook(call.settings.path(call.settings.log_file), call.zone)
 
 
 def _today(call: Call) -> date:
-    return from_ms(call.site.clock.now_ms()).astimezone(zone_of(call.settings)).date()
+    return from_ms(call.site.clock.now_ms()).astimezone(call.zone).date()
 
 
 def _day(text: str) -> date:

@@ -9,7 +9,7 @@ from typing import Any
 from pyjobs.api import host, shapes
 from pyjobs.api.params import Page
 from pyjobs.api.routes import Answer, Call, PageInfo, Route
-from pyjobs.api.times import local, zone_of
+from pyjobs.api.times import local
 from pyjobs.config import Settings
 from pyjobs.errors import Invalid
 from pyjobs.jobs import JobState
@@ -60,7 +60,7 @@ def _scheduling(call: Call) -> bool:
 def _scheduler(call: Call) -> Answer:
     asked: Page = call.params
     query = JobQuery(state=int(JobState.WAITING), order="next")
-    jobs, zone = call.service.jobs, zone_of(call.settings)
+    jobs, zone = call.service.jobs, call.zone
     found = jobs.list(query, StorePage(number=asked.number, size=asked.rows))
     total = jobs.count(query)
     tasks = [
