@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,8 @@ _ACTIVE = "state IN ('queued', 'running')"
 _RUNS_SQL = f"SELECT {', '.join(RUN_COLUMNS)} FROM job_logs"
 #: SQLite's limit of variables in one statement was 999 for long.
 _CHUNK = 500
+#: Rows that one statement inserts: what it does not have to undo by itself, it need not note before each of them.
+_TOGETHER = 50
 #: Rows that `clear_runs` deletes in one transaction, so that no claim waits for long.
 _BATCH = 500
 #: Between two tries to open a store that another process is making.
@@ -83,6 +86,8 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
             "foreign_keys": 1,
             "busy_timeout": int(patience_s * 1000),
             "synchronous": "full",
+            # What a statement may have to undo goes there: with triggers that is more than fits before a file is made.
+            "temp_store": "memory",
             "wal_autocheckpoint": 1000 if checkpoints else 0,
         }
         self._db: Any = SqliteDatabase(str(path), pragmas=pragmas, timeout=patience_s)
@@ -371,13 +376,14 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
             return set()
         columns = run_values(runs[0])[0]
         newest = int(self._rows("SELECT coalesce(max(id), 0) FROM job_logs", [])[0][0])
-        cursor = self._db.cursor()
-        cursor.executemany(
-            f"INSERT OR IGNORE INTO job_logs ({', '.join(columns)}) VALUES ({_marks(columns)})",
-            [run_values(run)[1] for run in runs],
-        )
+        inserted = 0
+        for start in range(0, len(runs), _TOGETHER):
+            together = [run_values(run)[1] for run in runs[start : start + _TOGETHER]]
+            rows = ", ".join([f"({_marks(columns)})"] * len(together))
+            sql = f"INSERT OR IGNORE INTO job_logs ({', '.join(columns)}) VALUES {rows}"
+            inserted += self._db.execute_sql(sql, list(chain.from_iterable(together))).rowcount
         names = [run.exec_id for run in runs]
-        if cursor.rowcount == len(runs):
+        if inserted == len(runs):
             return set(names)
         found: set[str] = set()
         for chunk in _chunks(names):
