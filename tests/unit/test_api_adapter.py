@@ -69,8 +69,13 @@ class App:
         self.lengths: list[str | None] = []
         self.closed = False
         self.error: Exception | None = None
+        #: What the next call does before anything else.
+        self.first: Callable[[], object] | None = None
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        first, self.first = self.first, None
+        if first is not None:
+            first()
         if self.error is not None:
             raise self.error
         self.bodies.append(environ["wsgi.input"].read())
@@ -179,18 +184,36 @@ def test_a_client_that_leaves_is_no_fault_and_its_request_is_not_begun(adapter: 
         hold.wait()
 
     async def leave() -> None:
-        adapter._app._queue.put(wait)
+        app.first = wait
+        other = asyncio.ensure_future(adapter.__rsgi__(Scope(method="GET"), Proto()))
+        await asyncio.sleep(0)
         assert begun.wait(5)
         task = asyncio.ensure_future(adapter.__rsgi__(Scope(method="GET"), Proto()))
         await asyncio.sleep(0)
         task.cancel()
         await task
         hold.set()
+        await other
 
     asyncio.run(leave())
     assert adapter.in_flight == 0
     assert say(adapter, Scope(method="GET")).status == 200
-    assert len(app.bodies) == 1
+    assert len(app.bodies) == 2
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_all_who_wait_together_are_answered(adapter: Adapter, app: App, method: str) -> None:
+    async def many() -> list[Proto]:
+        begun, protos = threading.Event(), [Proto() for _ in range(12)]
+        app.first = lambda: begun.wait(5)
+        asked = [asyncio.ensure_future(adapter.__rsgi__(Scope(method=method), proto)) for proto in protos]
+        await asyncio.sleep(0)
+        begun.set()
+        await asyncio.wait_for(asyncio.gather(*asked), 10)
+        return protos
+
+    assert [proto.status for proto in asyncio.run(many())] == [200] * 12
+    assert len(app.bodies) == 12
 
 
 def test_while_it_stops_only_reads_are_answered(adapter: Adapter, app: App) -> None:

@@ -13,6 +13,7 @@ import logging
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any, TypeAlias
@@ -26,6 +27,9 @@ Wsgi: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 Response: TypeAlias = "tuple[int, list[tuple[str, str]], bytes]"
 #: Bytes of bodies that are held for all clients together.
 _HELD_MAX = 64 << 20
+#: Quick answers that are handed over together while others wait, and what is quick.
+_TOGETHER, _SOON_S = 4, 0.0005
+_Asked: TypeAlias = "tuple[dict[str, Any], asyncio.Future[Response], asyncio.AbstractEventLoop]"
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _BODILESS = frozenset({204, 304})
 _log = logging.getLogger(__name__)
@@ -59,12 +63,14 @@ class AppThread:
     def __init__(self, build: Callable[[], tuple[Wsgi, Callable[[], None]]]) -> None:
         """Take what gives the app, and what closes it."""
         self._build = build
-        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="app", daemon=True)
         self._built = threading.Event()
         self._error: BaseException | None = None
         self._busy_since: float | None = None
         self._app: Wsgi
+        self._answered: deque[tuple[asyncio.Future[Response], Response]] = deque()
+        self._told = False
 
     def start(self) -> None:
         """Build the app. Raises what its builder raises."""
@@ -77,15 +83,16 @@ class AppThread:
         """Call the app when it is free."""
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[Response] = loop.create_future()
-
-        def work() -> None:
-            if waiting.cancelled():  # its client has gone: nobody would hear the answer
-                return
-            response = self._respond(environ)
-            loop.call_soon_threadsafe(_set, waiting, response)
-
-        self._queue.put(work)
+        self._queue.put((environ, waiting, loop))
         return await waiting
+
+    def _hand_over(self) -> None:
+        """In the loop: give the answers that there are to those who wait for them."""
+        self._told = False  # first: what comes from now on is handed over now, or told again
+        while self._answered:
+            waiting, response = self._answered.popleft()
+            if not waiting.done():  # its client has gone
+                waiting.set_result(response)
 
     def stuck_for_s(self) -> float:
         """For how long the app has been at the same call."""
@@ -105,11 +112,22 @@ class AppThread:
             return
         finally:
             self._built.set()
-        while (work := self._queue.get()) is not None:
-            self._busy_since = time.monotonic()
-            work()
+        for environ, waiting, loop in iter(self._queue.get, None):
+            self._busy_since = began = time.monotonic()
+            if environ["REQUEST_METHOD"] not in _READING:  # it may take long: nobody else waits for it
+                self._tell(loop)
+            if not waiting.cancelled():  # its client has gone: nobody would hear the answer
+                self._answered.append((waiting, self._respond(environ)))
+            if self._queue.empty() or len(self._answered) >= _TOGETHER or time.monotonic() - began > _SOON_S:
+                self._tell(loop)
             self._busy_since = None
         close()
+
+    def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Have the loop hand the answers over. To wake it costs as much as a quick answer: it is told once."""
+        if self._answered and not self._told:
+            self._told = True
+            loop.call_soon_threadsafe(self._hand_over)
 
     def _respond(self, environ: dict[str, Any]) -> Response:
         said: list[Any] = []
@@ -240,8 +258,3 @@ def environ_of(scope: Any, scheme: str) -> dict[str, Any]:
 def _bytes_as_text(text: str) -> str:
     """What WSGI takes for text: one character a byte."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("latin-1")
-
-
-def _set(waiting: asyncio.Future[Response], response: Response) -> None:
-    if not waiting.done():  # its client has gone
-        waiting.set_result(response)
