@@ -34,7 +34,8 @@ class _Client:
 def request(method: str, path: str, body: bytes = b"") -> bytes:
     """A request as bytes."""
     head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nAccept: */*\r\n"
-    return (head + (f"Content-Length: {len(body)}\r\n\r\n" if body else "\r\n")).encode() + body
+    about = f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n" if body else ""
+    return f"{head}{about}\r\n".encode() + body
 
 
 def run(base: str, requests: Callable[[int], bytes], clients: int, seconds: float) -> Load:

@@ -94,20 +94,21 @@ def make(engine: Engine, scheduler: BackgroundScheduler) -> FastAPI:
 
     @app.post("/jobs/add")
     def added(new: NewJob) -> dict[str, Any]:
-        with Session(engine) as session:
+        with Session(engine, expire_on_commit=False) as session:
             job = Job(**new.model_dump())
             session.add(job)
             try:
                 session.commit()
             except IntegrityError as exc:
                 raise HTTPException(409, "there is one of this name") from exc
-            schedule(scheduler, job)
-            return {"code": 200, "msg": "ok", "data": {"id": job.id}}
+        schedule(scheduler, job)  # its store takes a connection of its own
+        return {"code": 200, "msg": "ok", "data": {"id": job.id}}
 
     @app.get("/jobs/jobStatus")
     def status() -> dict[str, Any]:
         with Session(engine) as session:
-            counts = dict(session.execute(select(Job.state, func.count()).group_by(Job.state)).tuples().all())
+            found = session.execute(select(Job.state, func.count()).group_by(Job.state)).all()
+        counts = {state: number for state, number in found}  # noqa: C416 - a row is no pair to `dict`'s type
         return {"running": scheduler.running, "total": sum(counts.values()), "waiting": counts.get(0, 0)}
 
     return app
@@ -126,6 +127,7 @@ def main(folder: str, jobs: int) -> None:
             schedule(scheduler, job)
     scheduler.start()
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # asyncio does so for sockets of its own
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     config = uvicorn.Config(make(engine, scheduler), log_level="critical", access_log=False)
     uvicorn.Server(config).run(sockets=[listener])
