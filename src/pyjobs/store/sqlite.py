@@ -35,8 +35,8 @@ from pyjobs.store.joblists import JOBS_SQL, JobLists
 from pyjobs.store.migrations import check, migrate
 from pyjobs.store.permits import PermitRows
 from pyjobs.store.ranges import RangeRows
-from pyjobs.store.spans import SpanRows
 from pyjobs.store.runlists import RunLists
+from pyjobs.store.spans import SpanRows
 from pyjobs.store.tables import (
     RUN_COLUMNS,
     job_of,
