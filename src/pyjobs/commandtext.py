@@ -27,6 +27,7 @@ __all__ = [
     "parse",
     "register",
     "render",
+    "retries",
     "unknown_tags",
 ]
 
@@ -171,6 +172,14 @@ def unknown_tags(mode: str, text: str) -> list[str]:
         return []
     known = _tags(SPECS[mode])
     return [tag for tag, _ in _lines(text) or [] if tag not in known]
+
+
+def retries(text: str) -> int:
+    """How often a stored text has a failed attempt tried again; for lists, which cannot parse each of their rows."""
+    if "【" not in text or "times" not in text.lower():
+        return 0
+    said = dict(_lines(text) or []).get("times", "")
+    return max(0, int(said) - 1) if re.fullmatch(r"[0-9]{1,9}", said) else 0
 
 
 def render(spec: Spec) -> str:

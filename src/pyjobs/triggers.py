@@ -24,6 +24,7 @@ __all__ = [
     "ManualTrigger",
     "OnceTrigger",
     "Trigger",
+    "check_zone",
     "parse_cron",
     "trigger_of",
 ]
@@ -229,6 +230,11 @@ def trigger_of(job: Job, default_zone: str) -> Trigger:
     if job.trigger_type is TriggerType.ONCE:
         return OnceTrigger(_checked_instant(job.at_ms))
     return ManualTrigger()
+
+
+def check_zone(name: str) -> None:
+    """Raise BadTrigger unless there is such a time zone."""
+    _zone(name, "timezone")
 
 
 @lru_cache(maxsize=4096)

@@ -27,7 +27,12 @@ from pyjobs.store import open_store
 from .api_kit import Api, Reply, an_api
 
 #: What a whitelisted caller may ask without any token. Whoever adds to it has to mean it.
-FREE = {"/", "/health", "/health/db", "/health/scheduler", "/admin/login"}
+FREE = {
+    "/", "/health", "/health/db", "/health/scheduler", "/admin/login",
+    # A browser that opens the documentation has no token to show, and it holds no data.
+    "/docs", "/docs/start.js", "/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/swagger/index.html",
+    "/openapi.json", "/swagger/doc.json",
+}  # fmt: skip
 #: POST routes that change nothing.
 READS_BY_POST = {"/jobs/logs"}
 PLACES = [(route, path) for route in ROUTES for _, path in served_at(route)]

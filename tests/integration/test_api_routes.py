@@ -51,6 +51,56 @@ def run(api: Api, job_id: int) -> str:
     return exec_id
 
 
+#: The keys that clients of both originals look for (design: api.md).
+JOB_KEYS = {
+    "id", "name", "desc", "cron_expr", "mode", "command", "state", "allow_mode", "max_run_count", "run_count",
+    "created_at", "updated_at", "last_run_time", "next_run_time", "trigger_type", "interval_seconds", "timezone",
+    "timeout", "overlap", "misfire", "retries", "last_status", "running",
+}  # fmt: skip
+LOG_KEYS = {
+    "id", "job_id", "start_time", "end_time", "status", "output", "time", "job_name", "duration_ms", "mode", "exec_id",
+    "source", "command", "exit_code", "stdout", "stderr", "error_msg", "status_code", "status_text",
+}  # fmt: skip
+
+
+class TestObjects:
+    def test_each_route_that_shows_a_job_shows_all_of_it(self, api: Api) -> None:
+        text = "【name】Echo\n【arg】x\n【times】4"
+        added = api.post("/jobs/add", {"name": "a", **ECHO, "command": text}).data
+        job = {"id": added["id"]}
+        shown = [
+            added,
+            api.post("/jobs/edit", {**job, "desc": "other"}).data,
+            *api.get("/jobs/list").data,
+            api.get("/jobs/read", job).data,
+            api.post("/jobs/stop", job).data,
+            api.post("/jobs/restart", job).data,
+        ]
+        assert [found["retries"] for found in shown] == [3] * 6
+        shown += [api.post(f"/jobs/{path}", {}).data for path in ("createLogCleaner", "createBackupTask")]
+        for found in shown:
+            assert set(found) >= JOB_KEYS
+
+    @pytest.mark.parametrize("prefix", ["", "/api"])
+    def test_each_route_that_shows_a_run_shows_all_of_it(self, api: Api, prefix: str) -> None:
+        job = api.add("a")
+        ended(api, run(api, job))
+        shown = [
+            *api.post(f"{prefix}/jobs/logs", {"id": job}).data,
+            api.get(f"{prefix}/jobs/execs", {"id": job}).data,
+        ]
+        assert len(shown) == 2
+        for found in shown:
+            assert set(found) >= LOG_KEYS
+            assert (found["status"], found["status_code"], found["status_text"]) == ("成功" if prefix else 0, 0, "成功")
+
+    def test_a_zone_that_there_is_not_is_refused_for_any_trigger(self, api: Api) -> None:
+        for trigger in ({"trigger_type": "manual"}, {"interval_seconds": 60}, {"cron_expr": "0 0 0 1 1 *"}):
+            job = {"name": "a", "mode": "func", "command": "Echo", "timezone": "Mars/Base", **trigger}
+            assert api.post("/jobs/add", job).msg == "参数错误：timezone：不存在时区 `Mars/Base`"
+        assert api.get("/jobs/list").data == []
+
+
 class TestJobs:
     def test_a_job_is_added_with_all_that_was_said(self, api: Api) -> None:
         said = {
@@ -483,7 +533,7 @@ class TestSystem:
 
             return config.load(api.site.settings.home, {"PORT": "many"})[0]
 
-        api.site.load_settings = wrong
+        api.load_settings = wrong
         found = api.post("/jobs/reload-config")
 
         assert found.json["code"] == 404

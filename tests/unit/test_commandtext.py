@@ -20,6 +20,7 @@ from pyjobs.commandtext import (
     parse,
     register,
     render,
+    retries,
     unknown_tags,
 )
 from pyjobs.errors import BadCommandText
@@ -162,6 +163,31 @@ class TestStoredRows:
     def test_a_bad_value_is_an_error_all_the_same(self) -> None:
         with pytest.raises(BadCommandText, match="times"):
             parse("http", f"【url】{URL}\n【times】x", lenient=True)
+
+
+class TestRetries:
+    @pytest.mark.parametrize(
+        ("text", "again"),
+        [
+            (URL, 0),
+            (f"【url】{URL}", 0),
+            (f"【url】{URL}\n【times】0", 0),
+            (f"【url】{URL}\n【times】1", 0),
+            (f"【url】{URL}\n【times】3", 2),
+            (f"【url】{URL}\n 【 Times 】 3 \n【interval】1", 2),
+            (f"【times】2\n【times】4\n【url】{URL}", 3),
+            (f"【url】{URL}\n【times】many", 0),
+            ("bare\n【times】3", 0),
+            ("echo 【times】3", 0),
+        ],
+    )
+    def test_they_are_the_attempts_less_the_first_one(self, text: str, again: int) -> None:
+        assert retries(text) == again
+
+    @given(st.integers(0, 1000))
+    def test_they_are_what_the_spec_says(self, times: int) -> None:
+        text = f"【url】{URL}\n【times】{times}"
+        assert retries(text) == max(1, parse("http", text).times) - 1
 
 
 class TestRender:

@@ -1,4 +1,9 @@
-"""The document and the page that shows it: Swagger UI, from files that come with pyjobs."""
+"""
+The document and the page that shows it: Swagger UI, from files that come with pyjobs.
+
+They hold no data, and a browser that opens a page has no token to show: so they need none. What is tried from the
+page sends the one that was given to its "Authorize".
+"""
 
 from __future__ import annotations
 
@@ -78,13 +83,13 @@ def _document(call: Call) -> Answer:
 
 ROUTES: tuple[Route, ...] = (
     Route(method="GET", path="/openapi.json", aliases=("/swagger/doc.json",), summary="OpenAPI 文档", tag=_TAG,
-          scope="read", handler=_document, bare=True, statuses=(200, 404), hidden=True),
-    Route(method="GET", path="/docs", summary="文档页面", tag=_TAG, scope="read", handler=_page, bare=True,
+          scope="free", handler=_document, bare=True, statuses=(200, 404), hidden=True),
+    Route(method="GET", path="/docs", summary="文档页面", tag=_TAG, scope="free", handler=_page, bare=True,
           media="text/html", statuses=(200, 304, 404), hidden=True),
-    Route(method="GET", path="/swagger/index.html", summary="文档页面", tag=_TAG, scope="read", handler=_go_page,
+    Route(method="GET", path="/swagger/index.html", summary="文档页面", tag=_TAG, scope="free", handler=_go_page,
           bare=True, media="text/plain", statuses=(302, 404), hidden=True),
     *(
-        Route(method="GET", path=f"/docs/{name}", summary="文档页面的文件", tag=_TAG, scope="read",
+        Route(method="GET", path=f"/docs/{name}", summary="文档页面的文件", tag=_TAG, scope="free",
               handler=_asset(name, kind), bare=True, media=kind.partition(";")[0], statuses=(200, 304, 404),
               hidden=True)
         for name, kind in _ASSETS.items()

@@ -46,6 +46,7 @@ class JobShape(Shape):
     retry_backoff: Literal["fixed", "exponential"]
     retry_on: str
     on_lost: Literal["record", "retry"]
+    retries: int = Field(description="失败后重试的次数（命令文本中 times 减一）")
     stop_reason: str
     last_status: str | None
     last_duration_ms: int | None
@@ -203,6 +204,7 @@ class ReloadedConfig(Shape):
 
     changed: list[str]
     restart_needed: list[str]
+    daemon: bool = Field(description="是否已通知守护进程的其他进程")
 
 
 class Memory(Shape):

@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pyjobs.api.times import local, rfc3339
+from pyjobs.commandtext import retries
 from pyjobs.jobs import Job, JobState, Run, RunState
 from pyjobs.ports import Active
 
@@ -57,6 +58,7 @@ def job_view(job: Job, active: Active | None, zone: ZoneInfo) -> dict[str, Any]:
         "retry_backoff": job.retry_backoff.value,
         "retry_on": job.retry_on,
         "on_lost": job.on_lost.value,
+        "retries": retries(job.command),
         "stop_reason": job.stop_reason,
         "last_status": job.last_state.value if job.last_state else None,
         "last_duration_ms": job.last_duration_ms,

@@ -452,6 +452,16 @@ def _command(value: str) -> str:
     return value
 
 
+def _timezone(value: str) -> str:
+    """A zone that there is, whether its trigger asks for one or not; empty: the configured one."""
+    name = _clean("timezone", value, 64)
+    if name:
+        from pyjobs.triggers import check_zone
+
+        check_zone(name)
+    return name
+
+
 def _number(field: str, low: int, high: int) -> Callable[[int], int]:
     def check(value: int) -> int:
         if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
@@ -482,7 +492,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "cron_expr": lambda value: _clean("cron_expr", value.replace("\t", " "), 200),
     "interval_s": _number("interval_seconds", 0, _MAX_SECONDS),
     "at_ms": _number("at", 0, 253402300799000),
-    "timezone": lambda value: _clean("timezone", value, 64),
+    "timezone": _timezone,
     "dst_gap": lambda value: _choice("dst_gap", Gap, value),
     "dst_fold": lambda value: _choice("dst_fold", Fold, value),
     "mode": commandtext.canonical_mode,
