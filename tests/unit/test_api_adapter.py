@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyjobs.api.params import MAX_BODY
+from pyjobs.api.params import CONTINUE, MAX_BODY, UNREAD
 from pyjobs.api.rsgi import Adapter, AppThread, environ_of
 
 
@@ -39,6 +39,10 @@ class Scope:
     headers: Headers = field(default_factory=Headers)
 
 
+#: A piece that is not there at once.
+LATER = b"(later)"
+
+
 class Proto:
     """A request's body, as pieces; `None` waits for ever. Keeps the answer."""
 
@@ -46,16 +50,20 @@ class Proto:
         self._pieces = pieces
         self.status = 0
         self.body = b""
+        self.headers: list[tuple[str, str]] = []
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for piece in self._pieces:
             if piece is None:
                 await asyncio.Event().wait()
                 raise AssertionError
-            yield piece
+            if piece is LATER:
+                await asyncio.sleep(0.03)
+            else:
+                yield piece
 
-    def response_bytes(self, status: int, _: list[tuple[str, str]], body: bytes) -> None:
-        self.status, self.body = status, body
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.status, self.headers, self.body = status, headers, body
 
     def response_empty(self, status: int, _: list[tuple[str, str]]) -> None:
         self.status = status
@@ -71,6 +79,8 @@ class App:
         self.error: Exception | None = None
         #: What the next call does before anything else.
         self.first: Callable[[], object] | None = None
+        #: What a gate says before a body is read.
+        self.leave = CONTINUE
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         first, self.first = self.first, None
@@ -78,6 +88,9 @@ class App:
             first()
         if self.error is not None:
             raise self.error
+        if UNREAD in environ:
+            start_response(f"{self.leave} x", [])
+            return [b"no"]
         self.bodies.append(environ["wsgi.input"].read())
         self.lengths.append(environ.get("CONTENT_LENGTH"))
         start_response("200 OK", [("Content-Type", "text/plain")])
@@ -145,6 +158,18 @@ def test_a_slow_body_ends_in_408(adapter: Adapter, app: App, scope: Scope) -> No
     assert proto.status == 408
     assert json.loads(proto.body)["code"] == 408
     assert app.bodies == []
+
+
+def test_a_body_of_somebody_who_may_not_come_in_is_not_waited_for(adapter: Adapter, app: App) -> None:
+    app.leave = 403
+    proto = say(adapter, stating(5), b"he", None)
+    assert (proto.status, proto.body, app.bodies) == (403, b"no", [])
+    assert ("connection", "close") in proto.headers
+
+
+def test_a_body_that_comes_in_pieces_is_taken_from_somebody_who_may(adapter: Adapter, app: App) -> None:
+    assert say(adapter, stating(5), b"he", LATER, b"llo").status == 200
+    assert app.bodies == [b"hello"]
 
 
 def test_a_body_that_is_stated_as_too_large_is_left_to_the_gate_unread(adapter: Adapter, app: App) -> None:

@@ -64,6 +64,8 @@ def _admit(site: Site) -> None:
         refusal = bottle.response.copy(bottle.HTTPResponse)  # what is raised takes the place of the response
         refusal.body = body
         raise refusal
+    if params.UNREAD in environ:
+        raise bottle.HTTPResponse(status=params.CONTINUE)
     environ[_PEER] = peer
     path = environ["PATH_INFO"]
     if path.encode("utf-8", "replace") != environ["bottle.raw_path"].encode("latin-1", "replace"):

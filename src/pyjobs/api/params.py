@@ -19,6 +19,7 @@ from pydantic_core import PydanticCustomError
 from pyjobs.errors import Invalid
 
 __all__ = [
+    "CONTINUE",
     "MAX_BODY",
     "Flag",
     "Id",
@@ -36,6 +37,8 @@ __all__ = [
 
 #: Bytes of a body.
 MAX_BODY = 1 << 20
+#: In an environment: its body was not read yet, and only the gate is asked; CONTINUE is its leave to read on.
+UNREAD, CONTINUE = "pyjobs.unread", 100
 _MAX_DEPTH = 64
 _MAX_FIELDS = 1000
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any, TypeAlias
 
-from pyjobs.api.params import MAX_BODY
+from pyjobs.api.params import CONTINUE, MAX_BODY, UNREAD
 
 __all__ = ["Adapter", "AppThread", "Response", "Wsgi", "environ_of"]
 
@@ -30,6 +30,8 @@ _HELD_MAX = 64 << 20
 #: Quick answers that are handed over together while others wait, and what is quick.
 _TOGETHER, _SOON_S = 4, 0.0005
 _Asked: TypeAlias = "tuple[dict[str, Any], asyncio.Future[Response], asyncio.AbstractEventLoop]"
+#: A body that is not there by then is asked for: its client may be one that is refused anyway.
+_AT_ONCE_S = 0.02
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 _BODILESS = frozenset({204, 304})
 _log = logging.getLogger(__name__)
@@ -63,7 +65,7 @@ class AppThread:
     def __init__(self, build: Callable[[], tuple[Wsgi, Callable[[], None]]]) -> None:
         """Take what gives the app, and what closes it."""
         self._build = build
-        self._queue: SimpleQueue[_Asked | None] = SimpleQueue()
+        self._queue: SimpleQueue[_Asked | Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="app", daemon=True)
         self._built = threading.Event()
         self._error: BaseException | None = None
@@ -78,6 +80,10 @@ class AppThread:
         self._built.wait()
         if self._error is not None:
             raise self._error
+
+    def submit(self, work: Callable[[], None]) -> None:
+        """Do something between two calls of the app."""
+        self._queue.put(work)
 
     async def call(self, environ: dict[str, Any]) -> Response:
         """Call the app when it is free."""
@@ -112,7 +118,11 @@ class AppThread:
             return
         finally:
             self._built.set()
-        for environ, waiting, loop in iter(self._queue.get, None):
+        for asked in iter(self._queue.get, None):
+            if callable(asked):
+                _logged(asked)
+                continue
+            environ, waiting, loop = asked
             self._busy_since = began = time.monotonic()
             if environ["REQUEST_METHOD"] not in _READING:  # it may take long: nobody else waits for it
                 self._tell(loop)
@@ -190,9 +200,17 @@ class Adapter:
         if stated is not None and int(stated) > MAX_BODY:
             # Not read at all. The app's gate says so, to those whom it tells anything.
             return await self._app.call(environ)
+        return await self._with_body(environ, proto, None if stated is None else int(stated))
+
+    async def _with_body(self, environ: dict[str, Any], proto: Any, stated: int | None) -> Response:
+        """Whoever has not sent all of it at once is asked for the rest only when the gate lets them in."""
         held = [0]
+        reading = asyncio.ensure_future(self._body(proto, held, stated))
         try:
-            reading = self._body(proto, held, None if stated is None else int(stated))
+            if not (await asyncio.wait({reading}, timeout=_AT_ONCE_S))[0]:
+                status, headers, said = await self._app.call({**environ, UNREAD: True})
+                if status != CONTINUE:
+                    return status, [*headers, ("connection", "close")], said
             body = await asyncio.wait_for(reading, self._body_timeout_s)
             environ["wsgi.input"] = io.BytesIO(body)
             environ["CONTENT_LENGTH"] = str(len(body))
@@ -203,6 +221,7 @@ class Adapter:
         except _Refused as refused:
             return refused.answer
         finally:
+            reading.cancel()
             self._held -= held[0]
 
     async def _body(self, proto: Any, held: list[int], stated: int | None) -> bytes:
@@ -258,3 +277,10 @@ def environ_of(scope: Any, scheme: str) -> dict[str, Any]:
 def _bytes_as_text(text: str) -> str:
     """What WSGI takes for text: one character a byte."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("latin-1")
+
+
+def _logged(work: Callable[[], None]) -> None:
+    try:
+        work()
+    except Exception:  # the thread is the app's, and must outlive it
+        _log.exception("%r failed", work)
