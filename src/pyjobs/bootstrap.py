@@ -19,7 +19,9 @@ from pyjobs.service import Service, build
 if TYPE_CHECKING:
     from pyjobs.executors.func import FuncExecutor
     from pyjobs.executors.spool import Spool
+    from pyjobs.following import Following
     from pyjobs.jobs import Run
+    from pyjobs.reloading import Reloading
     from pyjobs.runner import Runner
 
 #: The runner never waits longer for a lock: its heartbeat and its time-outs must go on.
@@ -118,8 +120,9 @@ class Api(NamedTuple):
 
     #: WSGI; to be called in the thread that built it.
     app: Callable[..., Any]
-    #: What can be loaded again.
-    functions: FuncExecutor
+    #: The settings that it goes by; to be looked at in the same thread.
+    following: Following
+    reloading: Reloading
     #: Release everything; in the same thread.
     close: Callable[[], None]
 
@@ -132,12 +135,15 @@ def build_api(settings: Settings) -> Api:
         BadSetting: a setting of the gate is wrong.
         StoreUnusable, NotAllowed: the store cannot be opened or made.
     """
-    from pyjobs import daemon
+    from pyjobs import daemon, logs
     from pyjobs.api.app import make_app
     from pyjobs.api.gate import DoorKeeper
     from pyjobs.api.routes import Site
+    from pyjobs.api.tls import check_tls
     from pyjobs.errors import DaemonNotRunning
     from pyjobs.folders import runner_lock
+    from pyjobs.following import Following
+    from pyjobs.reloading import Reloading
 
     def reload_daemon() -> bool:
         try:
@@ -151,22 +157,30 @@ def build_api(settings: Settings) -> Api:
         functions.close()
         service.close()
 
+    def follow(new: Settings) -> None:
+        check_tls(new)
+        site.follow(new)
+        reloading.follow(new)
+        logs.follow(new)
+
     clock = SystemClock()
     service, functions = build_service(settings, clock), build_functions(settings)
     gate = DoorKeeper(settings, service.access(), service.accounts(), clock)
+    reloading = Reloading(functions, settings)
+    following = Following(settings, lambda: load_settings(settings.home)[0], follow)
     site = Site(
         settings=settings,
         service=service,
         functions=functions,
         clock=clock,
         gate=gate,
-        load_settings=lambda: load_settings(settings.home)[0],
+        reload_settings=following.now,
         reload_daemon=reload_daemon,
         scheduler_alive=lambda: procs.lock_held(runner_lock(settings.database_path)),
         started_ms=clock.now_ms(),
         scheduler_trouble=lambda: procs.daemon_trouble(settings.daemon_lock),
     )
-    return Api(make_app(site), functions, close)
+    return Api(make_app(site), following, reloading, close)
 
 
 def run_here(settings: Settings, run: Run) -> Run:

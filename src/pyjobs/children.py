@@ -16,10 +16,12 @@ from collections.abc import Mapping, Sequence
 
 from pyjobs.backoff import Backoff
 
-__all__ = ["HEARTBEAT_FD", "LIFE_FD", "LISTEN_FD", "READY_FD", "Child"]
+__all__ = ["HEARTBEAT_FD", "LIFE_FD", "LISTEN_FD", "READY_FD", "RENEW", "Child"]
 
 #: Descriptors of a child; high enough not to meet those that it has anyway.
 HEARTBEAT_FD, READY_FD, LIFE_FD, LISTEN_FD = 60, 61, 62, 63
+#: A sign of life with which a process asks for another one in its place.
+RENEW = "~renew"
 _HANG_S = 15.0
 #: How long one that is started again may take to come up.
 _START_S = 60.0
@@ -41,6 +43,8 @@ class Child:
         self.trouble = ""
         #: Why it could not come up, if it said so.
         self.last_word = ""
+        #: Whether it asked for another one in its place, and whether that is under way.
+        self.is_old = self.leaves = False
         self.heartbeat_fd = -1
         self._argv = [sys.executable, *argv]
         self._passed = dict(passed or {})
@@ -100,6 +104,7 @@ class Child:
             _close(beat_write, life_read)
         self._last_beat = self._patient_since = time.monotonic()
         self._up_since = self._end_by = None
+        self.is_old = self.leaves = False
         self.last_word = ""
         os.set_blocking(self.heartbeat_fd, False)
         poll.register(self.heartbeat_fd, select.POLLIN)
@@ -113,16 +118,8 @@ class Child:
         if not said:  # its end follows
             self._close_heartbeat(poll)
             return False
-        line = said.split(b"\n")[-2:][0].decode(errors="replace")
-        if line.startswith("!"):
-            self.last_word = line[1:]
-            return False
-        came_up, trouble = self._up_since is None, line[1:]
-        news, self.trouble = came_up or trouble != self.trouble, trouble
-        self._last_beat = self._patient_since = time.monotonic()
-        if came_up:
-            self._up_since, self.was_ready = self._last_beat, True
-        return news
+        news = [self._take(line) for line in said.decode(errors="replace").split("\n") if line]
+        return any(news)
 
     def send(self, number: int, *, end_within_s: float | None = None) -> None:
         """Send a signal, and the last one when it still runs so many seconds later."""
@@ -130,6 +127,11 @@ class Child:
             _kill(self.pid, number)
             if end_within_s is not None:
                 self._end_by = time.monotonic() + end_within_s
+
+    def renew(self, *, within_s: float) -> None:
+        """Have it end, to be started again at once."""
+        self.leaves = True
+        self.send(signal.SIGTERM, end_within_s=within_s)
 
     def end_a_hang(self) -> str:
         """Kill it when its last sign of life is too old, or it does not end when told. Answers why, if it was."""
@@ -146,7 +148,7 @@ class Child:
     def ended(self, poll: select.poll) -> None:
         """Let go of a process that was reaped, and plan its next start."""
         now = time.monotonic()
-        self._start_at = now + self.backoff.crashed(now, self.up_for_s)
+        self._start_at = now if self.leaves else now + self.backoff.crashed(now, self.up_for_s)
         if self.heartbeat_fd >= 0:
             self.beat(poll)
         self.pid, self.trouble = None, ""
@@ -164,6 +166,20 @@ class Child:
     @property
     def _limit_s(self) -> float:
         return _HANG_S if self._up_since is not None else _START_S
+
+    def _take(self, line: str) -> bool:
+        """Take what it says in one line; answers whether that is new."""
+        if line.startswith("!"):
+            self.last_word = line[1:]
+            return False
+        came_up, asks = self._up_since is None, line == RENEW
+        trouble = self.trouble if asks else line[1:]
+        news, self.trouble = came_up or trouble != self.trouble, trouble
+        self.is_old = self.is_old or asks
+        self._last_beat = self._patient_since = time.monotonic()
+        if came_up:
+            self._up_since, self.was_ready = self._last_beat, True
+        return news
 
     def _close_heartbeat(self, poll: select.poll) -> None:
         if self.heartbeat_fd >= 0:

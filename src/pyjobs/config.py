@@ -19,9 +19,26 @@ from zoneinfo import ZoneInfo
 
 from pyjobs.errors import BadSetting
 
-__all__ = ["FILE_NAME", "Origin", "Rotation", "Settings", "default_zone_name", "find_home", "load"]
+__all__ = [
+    "FILE_NAME",
+    "RENEWED",
+    "RESTART",
+    "Origin",
+    "Rotation",
+    "Settings",
+    "default_zone_name",
+    "find_home",
+    "load",
+]
 
 FILE_NAME = "pyjobs.toml"
+#: What holds for as long as the daemon lives.
+RESTART = frozenset({
+    "home", "database_url", "host", "port", "api_workers", "run_output_bytes", "spool_max_bytes", "log_file",
+    "log_format", "log_rotation", "log_retention", "log_total_size", "log_compression",
+})  # fmt: skip
+#: What holds for as long as a process of the API lives; the daemon can replace those one after the other.
+RENEWED = frozenset({"ssl_certfile", "ssl_keyfile", "api_header_timeout", "api_body_timeout", "api_secret_key"})
 _DURATION = re.compile(r"([0-9]{1,12})\s*(s|m|h|d|seconds?|minutes?|hours?|days?)?", re.IGNORECASE)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _HOST = re.compile(r"(?:\*\.)?[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")

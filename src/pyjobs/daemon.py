@@ -13,15 +13,29 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from pyjobs import procs
 from pyjobs.config import Settings
-from pyjobs.errors import Conflict, DaemonNotRunning, Exit, NotAllowed, RunFailed, TimedOut
+from pyjobs.errors import Conflict, DaemonNotRunning, Exit, NotAllowed, PyjobsError, RunFailed, TimedOut
 from pyjobs.folders import make_private
 from pyjobs.supervisor import Given
 
-__all__ = ["DaemonStatus", "Restart", "log_path", "reload", "run", "start", "status", "stop"]
+if TYPE_CHECKING:
+    from pyjobs.following import Followed
+
+__all__ = [
+    "DaemonStatus",
+    "Restart",
+    "log_path",
+    "reload",
+    "reload_settings",
+    "run",
+    "start",
+    "status",
+    "stop",
+    "tell_reloaded",
+]
 
 _POLL_S = 0.02
 
@@ -165,11 +179,63 @@ def stop(settings: Settings, *, force: bool = False, timeout_s: float | None = N
 
 
 def reload(settings: Settings) -> None:
-    """Have the running daemon load its functions again. Raises DaemonNotRunning."""
+    """Have the running daemon read its settings and functions again. Raises DaemonNotRunning."""
     found = status(settings)
     if found is None:
         raise DaemonNotRunning
     _signal(found.supervisor_pid, signal.SIGHUP)
+
+
+def reload_settings(settings: Settings, timeout_s: float = 10) -> Followed:
+    """
+    As `reload`; answers what the runner found in the settings.
+
+    Raises:
+        DaemonNotRunning: there is none.
+        RunFailed: it cannot use them, and goes by the old ones.
+        TimedOut: it said nothing.
+    """
+    from pyjobs.following import Followed
+
+    before = _reloaded(settings)
+    reload(settings)
+    deadline = time.monotonic() + timeout_s
+    while (told := _reloaded(settings)) == before or told is None:
+        if time.monotonic() > deadline:
+            raise TimedOut(f"the daemon did not say within {timeout_s:g} s what it found",
+                           f"守护进程 {timeout_s:g} 秒内没有回应", hint=f"see `{log_path(settings)}`")  # fmt: skip
+        time.sleep(_POLL_S)
+    if told["en"]:
+        raise RunFailed(told["en"], told["zh"])
+    return Followed(tuple(told["changed"]), tuple(told["restart"]))
+
+
+def tell_reloaded(settings: Settings, found: Followed | PyjobsError) -> None:
+    """Leave what was found in the settings for `reload_settings`."""
+    told: dict[str, Any] = {"at_ns": time.time_ns(), "changed": [], "restart": [], "en": "", "zh": ""}
+    if isinstance(found, PyjobsError):
+        told |= {"en": found.text("en"), "zh": found.text("zh")}
+    else:
+        told |= {"changed": found.changed, "restart": found.restart}
+    path = _reloaded_path(settings)
+    fresh = path.with_suffix(".new")
+    with contextlib.suppress(OSError):  # a full disk: whoever waits is told that nothing was said
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            json.dump(told, file)
+        fresh.replace(path)
+
+
+def _reloaded(settings: Settings) -> dict[str, Any] | None:
+    try:
+        told: dict[str, Any] = json.loads(_reloaded_path(settings).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return told
+
+
+def _reloaded_path(settings: Settings) -> Path:
+    return settings.run_dir / "reloaded"
 
 
 def log_path(settings: Settings) -> Path:

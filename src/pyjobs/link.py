@@ -11,7 +11,7 @@ import contextlib
 import json
 import os
 
-from pyjobs.children import HEARTBEAT_FD, LIFE_FD, LISTEN_FD, READY_FD
+from pyjobs.children import HEARTBEAT_FD, LIFE_FD, LISTEN_FD, READY_FD, RENEW
 from pyjobs.errors import PyjobsError
 
 __all__ = ["Link"]
@@ -55,6 +55,10 @@ class Link:
     def beat(self, trouble: str = "") -> None:
         """Give a sign of life, and say what cannot be done just now; empty: all is well."""
         _sign("+", trouble)
+
+    def renew(self) -> None:
+        """Give a sign of life that asks for another process in the place of this one."""
+        _sign(RENEW, "")
 
 
 def _sign(kind: str, text: str) -> None:

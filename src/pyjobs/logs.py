@@ -26,7 +26,7 @@ from pyjobs.folders import make_private
 from pyjobs.logfile import LogFile
 from pyjobs.masking import Masker
 
-__all__ = ["set_up"]
+__all__ = ["follow", "set_up"]
 
 #: Messages that wait for the thread; what comes when it is full is counted and left out.
 _WAITING = 10_000
@@ -108,8 +108,10 @@ class _Once(logging.Filter):
 class _Hand(logging.handlers.QueueHandler):
     """Hands messages to the thread; never waits for it."""
 
-    def __init__(self, waiting: queue.Queue[logging.LogRecord]) -> None:
+    def __init__(self, waiting: queue.Queue[logging.LogRecord], masker: Masker) -> None:
         super().__init__(waiting)
+        #: Of whatever is written in the end.
+        self.masker = masker
         self._left_out = 0
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
@@ -149,24 +151,37 @@ def set_up(settings: Settings, *, to_stderr: bool = False, rotate: bool = True) 
         ) from exc
     file.setFormatter(_JsonLines(masker) if settings.log_format == "json" else _TextLines(masker))
     file.addFilter(_Once())
-    hand = _handed_to_thread(file)
+    hand = _handed_to_thread(file, masker)
     plain: list[logging.Handler] = []
     if to_stderr:
         shown = logging.StreamHandler()
         shown.setFormatter(_Plain(masker))
         plain.append(shown)
-    # Each start and success is for whoever looks on; in the file they would be most of it, and the store has them.
     runs = logging.getLogger("pyjobs.runs")
     runs.handlers[:] = plain
-    runs.setLevel(max(logging.getLevelName(settings.log_level), logging.INFO) if to_stderr else logging.CRITICAL)
     runs.propagate = False
     logger = logging.getLogger("pyjobs")
     logger.handlers[:] = [hand, *plain]
-    logger.setLevel(settings.log_level)
     logger.propagate = False
+    _follow_level(settings)
 
 
-def _handed_to_thread(file: LogFile) -> logging.Handler:
+def follow(settings: Settings) -> None:
+    """Write from another level on, and mask other secrets too, from now on."""
+    for handler in logging.getLogger("pyjobs").handlers:
+        if isinstance(handler, _Hand):
+            handler.masker.learn(_secrets(settings))
+    _follow_level(settings)
+
+
+def _follow_level(settings: Settings) -> None:
+    logging.getLogger("pyjobs").setLevel(settings.log_level)
+    runs = logging.getLogger("pyjobs.runs")
+    # Each start and success is for whoever looks on; in the file they would be most of it, and the store has them.
+    runs.setLevel(max(logging.getLevelName(settings.log_level), logging.INFO) if runs.handlers else logging.CRITICAL)
+
+
+def _handed_to_thread(file: LogFile, masker: Masker) -> logging.Handler:
     """A handler that only queues; what is queued is written at the end of the process all the same."""
     waiting: queue.Queue[logging.LogRecord] = queue.Queue(_WAITING)
     listener = logging.handlers.QueueListener(waiting, file)
@@ -180,7 +195,7 @@ def _handed_to_thread(file: LogFile) -> logging.Handler:
     atexit.register(finish)
     # A forked child has no such thread, and must not write what its parent writes.
     os.register_at_fork(after_in_child=lambda: atexit.unregister(finish))
-    return _Hand(waiting)
+    return _Hand(waiting, masker)
 
 
 def _secrets(settings: Settings) -> Iterator[str]:

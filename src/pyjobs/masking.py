@@ -63,11 +63,18 @@ class Masker:
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         """Take secrets that are known by value; those under six characters are masked by form only."""
+        self._forms: set[str] = set()
+        self._known: re.Pattern[str] | None = None
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[str]) -> None:
+        """Mask these too from now on."""
         known = {secret for secret in secrets if len(secret) >= _SHORTEST}
-        forms = known | {quote(secret, safe="") for secret in known}
+        forms = self._forms | known | {quote(secret, safe="") for secret in known}
         forms |= {json.dumps(secret)[1:-1] for secret in known} | {
             json.dumps(s, ensure_ascii=False)[1:-1] for s in known
         }
+        self._forms = forms
         # The longest first: one may be part of another.
         ordered = sorted(forms, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, ordered))) if ordered else None

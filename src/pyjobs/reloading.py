@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+from pathlib import Path
 from typing import Protocol
 
 from pyjobs.config import Settings
@@ -29,10 +30,15 @@ class Reloading:
     def __init__(self, functions: Functions, settings: Settings) -> None:
         """Take the functions as they were loaded just now."""
         self._functions = functions
-        self._folders = [settings.path(settings.functions_dir), settings.home / "app/function/user_funcs"]
+        self._folders = _folders(settings)
         self._seen = self._snapshot()
         self._asked = False
         self._thread: threading.Thread | None = None
+
+    def follow(self, settings: Settings) -> None:
+        """Look into the folders of other settings, and load what is there at the next look."""
+        self._folders = _folders(settings)
+        self.ask()
 
     def ask(self) -> None:
         """Reload at the next look, whether a file changed or not."""
@@ -65,3 +71,7 @@ class Reloading:
                     about = path.stat()
                     found.append((str(path), about.st_mtime_ns, about.st_size))
         return found
+
+
+def _folders(settings: Settings) -> list[Path]:
+    return [settings.path(settings.functions_dir), settings.home / "app/function/user_funcs"]

@@ -14,7 +14,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import schedule
 
@@ -54,6 +54,14 @@ class Receiver(HasFileno, Protocol):
 
     def close(self) -> None:
         """Take it away."""
+
+
+@runtime_checkable
+class _Follows(Protocol):
+    """An executor that settings concern."""
+
+    def follow(self, settings: Settings) -> None:
+        """Go by other ones from now on."""
 
 
 class Runner:
@@ -113,6 +121,17 @@ class Runner:
         """Ask the loop to end: once, and short work is waited for; twice, and it is not."""
         self._stops += 1
         self._leave_at = self._clock.monotonic() + (self._settings.drain if self._stops == 1 else 0)
+
+    def follow(self, settings: Settings) -> None:
+        """Go by other settings from now on; what runs goes on by the old ones."""
+        self._settings = settings
+        self.slots.follow(limit=settings.max_concurrent_jobs, default_timeout_s=settings.job_timeout)
+        self._takeover.follow(quarantine_crashes=settings.quarantine_crashes)
+        for executor in self._executors.values():
+            if isinstance(executor, _Follows):
+                executor.follow(settings)
+        self._service.follow(settings)
+        self._check_zone()
 
     def run(self) -> None:
         """Loop until `stop`."""

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from pyjobs import bootstrap, logs
+from pyjobs import bootstrap, daemon, logs
+from pyjobs.config import Settings
 from pyjobs.errors import Conflict, PyjobsError, StoreBusy
 from pyjobs.folders import make_private
+from pyjobs.following import Following
 from pyjobs.link import Link
 from pyjobs.reloading import Reloading
 from pyjobs.runner import Runner, lock_store
@@ -39,7 +41,8 @@ def main(home: Path, where: str) -> int:
         logs.set_up(settings, to_stderr=where == "front")
         lock = _lock(settings.database_path)
         runner, functions = _patiently(lambda: bootstrap.build_runner(settings))
-        _prepare(runner, link, Reloading(functions, settings))
+        reloading = Reloading(functions, settings)
+        _prepare(runner, link, reloading, _following(settings, runner, reloading))
         _patiently(runner.start)
     except PyjobsError as exc:
         _log.error("cannot start: %s", exc)
@@ -80,18 +83,49 @@ def _patiently(step: Callable[[], _T]) -> _T:
             time.sleep(0.05)
 
 
-def _prepare(runner: Runner, link: Link, reloading: Reloading) -> None:
-    """Signals, heartbeat, life line, hot reload."""
+def _following(settings: Settings, runner: Runner, reloading: Reloading) -> Following:
+    """What has the runner go by other settings; whoever asked for it is told in a file."""
+
+    def follow(new: Settings) -> None:
+        runner.follow(new)
+        reloading.follow(new)
+        logs.follow(new)
+
+    following = Following(settings, lambda: bootstrap.load_settings(settings.home)[0], follow)
+    following.found = lambda found: daemon.tell_reloaded(settings, found)
+    following.renew = _nothing  # what it would be renewed for does not concern it
+    return following
+
+
+def _nothing() -> None:
+    """There is nothing to do."""
+
+
+def _prepare(runner: Runner, link: Link, reloading: Reloading, following: Following) -> None:
+    """Signals, heartbeat, life line, settings and functions that change."""
     read_fd, write_fd = os.pipe()
     for fd in (read_fd, write_fd):
         os.set_blocking(fd, False)
     signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: runner.stop())
-    signal.signal(signal.SIGHUP, lambda *_: reloading.ask())
+
+    def reload() -> None:
+        following.look()
+        reloading.look()
+
+    def asked(*_: object) -> None:
+        following.ask()
+        reloading.ask()
+
+    def woken() -> None:
+        _drain(read_fd)
+        reload()
+
+    signal.signal(signal.SIGHUP, asked)
     runner.wakeup.add(read_fd, "signal")
-    runner.on["signal"] = lambda: _drain(read_fd)
-    runner.reload = reloading.look
+    runner.on["signal"] = woken
+    runner.reload = reload
     runner.heartbeat = link.beat
     if link.life_fd is not None:
         runner.wakeup.add(link.life_fd, "orphaned")

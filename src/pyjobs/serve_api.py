@@ -16,11 +16,10 @@ from typing import Any, NoReturn
 from pyjobs import bootstrap, logs
 from pyjobs.api.rsgi import AppThread
 from pyjobs.api.server import serve
+from pyjobs.bootstrap import Api
 from pyjobs.config import Settings
 from pyjobs.errors import PyjobsError
-from pyjobs.executors.func import FuncExecutor
 from pyjobs.link import Link
-from pyjobs.reloading import Reloading
 
 __all__ = ["main", "run"]
 
@@ -62,16 +61,18 @@ def run(
     Raises:
         PyjobsError: it cannot begin.
     """
-    built: list[FuncExecutor] = []
+    built: list[Api] = []
 
     def build() -> tuple[Any, Callable[[], None]]:
         api = bootstrap.build_api(settings)
-        built.append(api.functions)
+        built.append(api)
         return api.app, api.close
 
     app = AppThread(build)
     app.start()
-    reloading = Reloading(built[0], settings)
+    following, reloading = built[0].following, built[0].reloading
+    if link.life_fd is not None:
+        following.renew = link.renew
 
     def begun() -> None:
         _log.info("the API is ready")
@@ -80,7 +81,13 @@ def run(
 
     def beat() -> None:
         link.beat()
+        app.submit(following.look)
         reloading.look()
+
+    def reload() -> None:
+        reloading.ask()
+        following.ask()
+        app.submit(following.look)
 
     def ended() -> None:
         _log.info("the API stopped")
@@ -92,7 +99,7 @@ def run(
         settings,
         ready=begun,
         beat=beat,
-        reload=reloading.ask,
+        reload=reload,
         stopped=ended,
         life_fd=link.life_fd,
     )

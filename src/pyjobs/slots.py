@@ -80,8 +80,7 @@ class Slots:
         self._output = output
         self._clock = clock
         self._owner = owner
-        self._limit = limit
-        self._default_timeout_s = default_timeout_s
+        self.follow(limit=limit, default_timeout_s=default_timeout_s)
         self.waiting = WaitList()
         self._flights: dict[str, Flight] = {}
         #: Flights of each job.
@@ -97,6 +96,11 @@ class Slots:
         #: Told of attempts whose end can be waited for, and of those that are over.
         self.watch: Callable[[Flight], None] = lambda _: None
         self.unwatch: Callable[[Flight], None] = lambda _: None
+
+    def follow(self, *, limit: int, default_timeout_s: int) -> None:
+        """Take as many at once from now on, each with this time-out where its job says nothing."""
+        self._limit = limit
+        self._default_timeout_s = default_timeout_s
 
     # --- what is there -----------------------------------------------------------------------------------------
 

@@ -118,6 +118,7 @@ class Supervisor:
                 else:
                     self._hear(fd)
             self._reap()
+            self._renew()
             self._look()
         return self._code
 
@@ -153,6 +154,15 @@ class Supervisor:
                 if news:
                     self._publish()
 
+    def _renew(self) -> None:
+        """Replace those of the API that asked for it, one after the other; whoever comes meanwhile waits."""
+        if self._stopping or any(child.leaves or not child.is_up for child in self._api):
+            return
+        for child in self._api:
+            if child.is_old:
+                child.renew(within_s=_API_STOP_S)
+                return
+
     def _reap(self) -> None:
         """Keep exit statuses of orphans; see to children that ended."""
         ours = {child.pid: child for child in self._children if child.pid is not None}
@@ -173,6 +183,8 @@ class Supervisor:
             self._code = how.exit_code or 1
             self._stop()
             self._stop_api()
+        elif child.leaves:
+            self._publish()
         else:
             why = hang or (procs.describe_signal(how.signal) if how.signal else f"exit status {how.exit_code}")
             self._ended_too_early(child, f"{why}: {child.last_word}" if child.last_word else why)

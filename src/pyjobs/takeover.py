@@ -36,6 +36,10 @@ class Takeover:
         self._slots = slots
         self._clock = clock
         self._owner = owner
+        self.follow(quarantine_crashes=quarantine_crashes)
+
+    def follow(self, *, quarantine_crashes: int) -> None:
+        """Go by another limit from the next crash on."""
         self._quarantine_crashes = quarantine_crashes
 
     def sweep(self) -> None:

@@ -19,6 +19,7 @@ from pyjobs.api.app import make_app
 from pyjobs.api.routes import Address, Refusal, Route, Site
 from pyjobs.clock import SystemClock
 from pyjobs.config import Settings
+from pyjobs.following import Following
 from pyjobs.ports import FunctionInfo, ReloadReport
 from pyjobs.service import build
 from pyjobs.store import open_store
@@ -68,6 +69,9 @@ class SomeFunctions:
         """All are right."""
         return ""
 
+    def follow(self, settings: Settings) -> None:
+        """Nothing changes."""
+
     def reload(self) -> ReloadReport:
         """Something changed."""
         return ReloadReport(added=["x"], changed=[], removed=[], refused={"bad.py": "syntax"})
@@ -108,6 +112,8 @@ class Api:
     site: Site
     gate: OpenGate
     app: Callable[..., Any]
+    #: What a reload of the settings reads.
+    load_settings: Callable[[], Settings]
     alive: bool = True
     reloads: list[str] = field(default_factory=list)
 
@@ -153,12 +159,13 @@ def an_api(home: Path, **changes: Any) -> Iterator[Api]:
     settings = Settings(home=home, **{"timezone": "Asia/Shanghai", **changes})
     clock, gate = SystemClock(), OpenGate()
     service = build(open_store(settings), FakeNudge(), clock, settings.zone_name, settings)
+    following = Following(settings, lambda: api.load_settings(), lambda new: site.follow(new))  # noqa: PLW0108 - later
     site = Site(
         settings=settings, service=service, functions=SomeFunctions(), clock=clock, gate=gate,
-        load_settings=lambda: replace(settings, job_timeout=7), reload_daemon=lambda: True,
+        reload_settings=following.now, reload_daemon=lambda: True,
         scheduler_alive=lambda: api.alive, started_ms=clock.now_ms(),
     )  # fmt: skip
-    api = Api(site, gate, make_app(site))
+    api = Api(site, gate, make_app(site), lambda: replace(settings, job_timeout=7))
     try:
         yield api
     finally:

@@ -90,7 +90,7 @@ def test_what_another_process_changes_is_seen_at_once(api: Api) -> None:
 def test_other_settings_make_another_answer(api: Api) -> None:
     job = api.add("a")
     before = api.get("/jobs/read", {"id": job}).data["created_at"]
-    api.site.load_settings = lambda: replace(api.site.settings, timezone="America/New_York")
+    api.load_settings = lambda: replace(api.site.settings, timezone="America/New_York")
 
     api.post("/jobs/reload-config")
 

@@ -18,6 +18,7 @@ from pyjobs.api.times import zone_of
 from pyjobs.api.written import Written
 from pyjobs.clock import Clock
 from pyjobs.config import Settings
+from pyjobs.following import Followed
 from pyjobs.ports import Catalogue, ReloadReport
 from pyjobs.service import Service
 
@@ -46,6 +47,9 @@ class Functions(Catalogue, Protocol):
 
     def reload(self) -> ReloadReport:
         """Load the files again; answers what became of each."""
+
+    def follow(self, settings: Settings) -> None:
+        """Go by other settings from the next reload on."""
 
 
 class Gate(Protocol):
@@ -89,9 +93,9 @@ class Site:
     functions: Functions
     clock: Clock
     gate: Gate
-    #: Read the settings again. Raises BadSetting.
-    load_settings: Callable[[], Settings]
-    #: Have the daemon load functions again; False when there is none.
+    #: Read the settings again, and go by them. Raises BadSetting and its kin, and goes by the old ones then.
+    reload_settings: Callable[[], Followed]
+    #: Have the daemon read settings and functions again; False when there is none.
     reload_daemon: Callable[[], bool]
     #: Whether there is a runner over this store.
     scheduler_alive: Callable[[], bool]
@@ -109,6 +113,13 @@ class Site:
         if self._zone is None or self._zone[0] is not self.settings:
             self._zone = (self.settings, zone_of(self.settings))
         return self._zone[1]
+
+    def follow(self, settings: Settings) -> None:
+        """Go by other settings from now on. Raises as the gate does, and goes by the old ones then."""
+        self.gate.follow(settings)
+        self.functions.follow(settings)
+        self.service.follow(settings)
+        self.settings = settings
 
 
 @dataclass(slots=True)

@@ -8,20 +8,18 @@ import logging
 import os
 import resource
 import signal
-import ssl
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NoReturn
 
 from granian._granian import SocketHolder
-from granian.constants import HTTPModes, Interfaces, SSLProtocols
+from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
 from pyjobs.api.rsgi import Adapter, AppThread
+from pyjobs.api.tls import tls_options
 from pyjobs.config import Settings
-from pyjobs.errors import BadSetting
 from pyjobs.listener import BACKLOG
 
 __all__ = ["serve"]
@@ -78,7 +76,7 @@ def serve(
     Raises:
         BadSetting: the certificate or its key cannot be used.
     """
-    tls = _tls(settings)
+    tls = tls_options(settings)
     sys.setswitchinterval(_SWITCH_S)
     adapter = Adapter(app, body_timeout_s=settings.api_body_timeout, scheme="https" if tls else "http")
     server = _Granian(
@@ -191,37 +189,6 @@ def _connections() -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
             soft = allowed
     return max(128, (allowed if soft == resource.RLIM_INFINITY else soft) - _OWN_FDS)
-
-
-def _tls(settings: Settings) -> dict[str, Any]:
-    """Granian's options for HTTPS; none without a certificate. Raises BadSetting."""
-    if not settings.ssl_certfile:
-        return {}
-    certificate, key = settings.path(settings.ssl_certfile), settings.path(settings.ssl_keyfile)
-    for name, path in (("ssl_certfile", certificate), ("ssl_keyfile", key)):
-        _check_readable(name, path)
-    try:
-        # A key with a pass phrase is refused rather than asked for.
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
-    except (OSError, ValueError) as exc:
-        why = getattr(exc, "reason", None) or exc
-        raise BadSetting(
-            "ssl_certfile",
-            f"`{certificate}` and `{key}` are no usable pair of certificate and key: {why}",
-            f"证书 `{certificate}` 与私钥 `{key}` 不可用：{why}",
-            hint="both are PEM files, the key without a pass phrase",
-            hint_zh="两者均应为 PEM 文件，私钥不能有口令",
-        ) from exc
-    return {"ssl_cert": certificate, "ssl_key": key, "ssl_protocol_min": SSLProtocols.tls12}
-
-
-def _check_readable(name: str, path: Path) -> None:
-    try:
-        path.open("rb").close()
-    except OSError as exc:
-        raise BadSetting(
-            name, f"`{path}` cannot be read: {exc.strerror}", f"`{path}` 无法读取：{exc.strerror}"
-        ) from exc
 
 
 def _say_in_our_log() -> None:

@@ -20,11 +20,6 @@ __all__ = ["ROUTES"]
 
 _TAG = "系统"
 _PASSWORD = re.compile(r"(://[^:/@\s]*):[^@/\s]*@")
-#: What a process of the API goes by at once; other processes, and other settings, need a restart.
-_AT_ONCE = frozenset({
-    "docs", "lang", "ip_whitelist", "ip_blacklist", "trusted_proxies", "allowed_hosts", "cors_origins", "api_token",
-    "rate_limit",
-})  # fmt: skip
 
 
 def _job_state(call: Call) -> Answer:
@@ -103,15 +98,12 @@ def _masked(about: Any, value: Any) -> Any:
 
 def _reload_config(call: Call) -> Answer:
     try:
-        settings = call.site.load_settings()
-        call.site.gate.follow(settings)
+        found = call.site.reload_settings()
     except Invalid as exc:
         return Answer(code=404, msg=f"重载配置失败：{exc.text('zh')}")
-    names = [f.name for f in dataclasses.fields(Settings)]
-    changed = [name for name in names if getattr(settings, name) != getattr(call.settings, name)]
-    call.site.settings = settings
-    waiting = [name for name in changed if name not in _AT_ONCE]
-    return Answer(msg="配置重载成功", data={"changed": changed, "restart_needed": waiting})
+    served = call.site.reload_daemon()
+    data = {"changed": list(found.changed), "restart_needed": list(found.restart), "daemon": served}
+    return Answer(msg="配置重载成功", data=data)
 
 
 def _health(call: Call) -> Answer:

@@ -17,7 +17,7 @@ from pyjobs.config import FILE_NAME
 from pyjobs.errors import BadSetting, Exit
 from pyjobs.masking import MASK
 
-__all__ = ["check", "path", "show"]
+__all__ = ["check", "path", "reload", "show"]
 
 #: Variables that are no settings: of homes, of runs, and of what builds and tests pyjobs.
 _OTHERS = ("HOME", "RUN_ID", "JOB_ID", "SCHEDULED_FOR", "PYTHON", "ALL_PYTHONS", "NO_SYSTEM_PACKAGES")
@@ -94,6 +94,25 @@ def check(ctx: typer.Context) -> None:
     if _unknown_variables(app):
         app.leave(Exit.FOUND)
     app.say("config.fine", home=str(app.settings.home))
+
+
+@examples("pyjobs config reload", "pyjobs config check && pyjobs config reload")
+def reload(ctx: typer.Context) -> None:
+    """
+    Have the daemon read the settings again, as it does by itself when their file changed.
+
+    Says which changed, and which need a restart. Wrong settings change nothing. Functions are loaded again too.
+    """
+    from pyjobs import daemon
+
+    app = app_of(ctx)
+    found = daemon.reload_settings(app.settings)
+    if found.changed:
+        app.say("config.changed", names=", ".join(found.changed))
+    else:
+        app.say("config.same")
+    if found.restart:
+        app.warn("config.restart", names=", ".join(found.restart))
 
 
 def _unknown_variables(app: App) -> bool:

@@ -77,10 +77,14 @@ def status(ctx: typer.Context, *, output: Output = None, json: Json = False) -> 
 
 @examples("pyjobs daemon reload", "kill -HUP $(pyjobs daemon status --json | jq .daemon.pid)")
 def reload(ctx: typer.Context) -> None:
-    """Have the daemon load the files of functions again."""
+    """Have the daemon read its settings and load the files of functions again. Wrong settings change nothing."""
     app = app_of(ctx)
-    daemon.reload(app.settings)
+    found = daemon.reload_settings(app.settings)
     app.say("daemon.reloaded")
+    if found.changed:
+        app.say("config.changed", names=", ".join(found.changed))
+    if found.restart:
+        app.warn("config.restart", names=", ".join(found.restart))
 
 
 @examples("pyjobs daemon logs", "pyjobs daemon logs -n 200 -f")

@@ -92,7 +92,7 @@ _DAEMON = Branch("Run the daemon that fires jobs", "运行触发任务的守护�
     "stop": Entry("daemon:stop", "Stop; returns when it is gone", "停止，完全退出后返回"),
     "restart": Entry("daemon:restart", "Stop, then start in the background", "重启"),
     "status": Entry("daemon:status", "Show whether it runs", "显示运行状态"),
-    "reload": Entry("daemon:reload", "Load functions again", "重新加载函数"),
+    "reload": Entry("daemon:reload", "Read settings and load functions again", "重新读取配置并加载函数"),
     "logs": Entry("daemon:logs", "Show the system log", "显示系统日志"),
     "install": Entry("install:install", "Write a systemd unit that runs it", "写入用于运行它的 systemd 单元"),
 })  # fmt: skip
@@ -100,6 +100,7 @@ _CONFIG = Branch("Look at the settings", "查看配置", {
     "show": Entry("config:show", "Show all settings", "显示所有配置"),
     "path": Entry("config:path", "Show where everything is", "显示各文件的位置"),
     "check": Entry("config:check", "Check the settings", "检查配置"),
+    "reload": Entry("config:reload", "Have the daemon read the settings again", "让守护进程重新读取配置"),
 })  # fmt: skip
 _IP = Branch("Say which addresses the API answers", "管理 API 允许访问的地址", {
     "status": Entry("ip:status", "Show both lists", "显示白名单与黑名单"),

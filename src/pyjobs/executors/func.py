@@ -197,6 +197,10 @@ class FuncExecutor:
                 old.worker.retire()
             return _compare(before, after)
 
+    def follow(self, settings: Settings) -> None:
+        """Go by other settings from the next worker on, which a reload brings up."""
+        self._settings = settings
+
     def close(self) -> None:
         """Let the worker go. What still runs goes on, and its exit status is kept."""
         with self._lock:

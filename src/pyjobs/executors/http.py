@@ -46,9 +46,15 @@ class HttpExecutor:
 
     def __init__(self, settings: Settings, spool: Spool, clock: Clock | None = None) -> None:
         """Take the limits of bodies and addresses, and where output goes."""
-        self._terms = _Terms(DenyList.of(settings), Trust(os.environ), spool, settings.http_response_max_bytes)
+        self._spool = spool
         self._clock = clock or SystemClock()
         self._watch = _Watch(self._clock)
+        self.follow(settings)
+
+    def follow(self, settings: Settings) -> None:
+        """Go by other limits from the next request on."""
+        trust = Trust(os.environ)
+        self._terms = _Terms(DenyList.of(settings), trust, self._spool, settings.http_response_max_bytes)
 
     def ready(self) -> bool:
         """What has to be imported is imported in the attempt's own thread."""

@@ -44,6 +44,10 @@ class Service:
     #: Release the store; nothing may be called after it.
     close: Callable[[], None]
 
+    def follow(self, settings: Settings) -> None:
+        """Go by other settings from now on; who may come in is the gate's to follow."""
+        self.jobs.default_zone = settings.zone_name
+
 
 def build(store: Store, nudge: Nudge, clock: Clock, default_zone: str, settings: Settings | None = None) -> Service:
     """Put the use cases together over one store; without `settings` the gate's are the defaults."""
