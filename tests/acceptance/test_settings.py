@@ -151,10 +151,11 @@ def test_a_renewed_certificate_is_taken_up_and_nobody_is_refused(home: Home, tmp
         return None if {None, *before["api"]["pids"]} & {*status["api"]["pids"]} else status
 
     after = wait_for(renewed, "two new processes")
+    log = home.path / "logs" / "pyjobs.log"
+    wait_for(lambda: log.read_text(encoding="utf-8").count("the API is ready") == 4, "both are up")
     wait_for(lambda: {certificates.trusts(base) for _ in range(5)} == {True}, "the new one is shown")
     assert (after["runner_pid"], after["api"]["restarts"]) == (before["runner_pid"], 0)
     certificates.key.write_text("nonsense", encoding="utf-8")
-    log = home.path / "logs" / "pyjobs.log"
     wait_for(lambda: "no usable pair" in log.read_text(encoding="utf-8"), "a wrong one is named")
     assert certificates.trusts(base)
     assert home.status()["api"]["pids"] == after["api"]["pids"]
