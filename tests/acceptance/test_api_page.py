@@ -1,19 +1,18 @@
-"""The documentation's page in a real browser without a network: opened, and a job added from it."""
+"""The documentation's page in a real browser without a network: opened, and a job added from it, with a token too."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import pytest
 
+from .browser import chromium
 from .conftest import Home
 from .rest import Rest, rest_of
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("browser")]
 
@@ -26,25 +25,8 @@ def rest(home: Home) -> Iterator[Rest]:
 
 @pytest.fixture
 def page() -> Iterator[Page]:
-    """A page of Debian's own chromium, which may speak to nobody but this machine."""
-    program = shutil.which("chromium")
-    if program is None:
-        _missing("there is no `chromium`")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        _missing("there is no package `playwright`")
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
-        browser = playwright.chromium.launch(executable_path=program, args=arguments)
-        yield browser.new_page()
-        browser.close()
-
-
-def _missing(reason: str) -> NoReturn:
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    with chromium() as page:
+        yield page
 
 
 @pytest.mark.parametrize("prefix", ["", "/api"])
@@ -60,13 +42,34 @@ def test_a_job_is_added_from_the_page(rest: Rest, page: Page, prefix: str) -> No
     operation.locator("button.opblock-summary-control").click()
     operation.locator("button.try-out__btn").click()
     assert "数据备份任务" in operation.locator("textarea.body-param__text").input_value()
-    operation.locator("button.execute").click()
-    answer = operation.locator(".live-responses-table .response")
-    answer.wait_for()
-
-    assert answer.locator(".response-col_status").inner_text().strip() == "200"
-    assert "任务添加成功" in answer.inner_text()
+    assert "任务添加成功" in executed(operation, 200)
     assert [job["name"] for job in rest.data("GET", "/jobs/list")] == ["数据备份任务"]
     assert f"{rest.base}{prefix}/jobs/add" in asked
     assert complaints == [], "the policy, or a file that is not there"
     assert all(url.startswith((rest.base, "data:")) for url in asked)
+
+
+def executed(operation: Locator, status: int) -> str:
+    """What the page shows of an answer with this status, once it is asked for."""
+    operation.locator("button.execute").click()
+    answer = operation.locator(".live-responses-table .response")
+    answer.locator(".response-col_status", has_text=str(status)).wait_for()
+    return answer.inner_text()
+
+
+def test_where_a_token_is_needed_the_page_opens_without_it_and_sends_the_one_that_it_is_given(
+    home: Home, page: Page
+) -> None:
+    rest = rest_of(home, API_TOKEN="the right token")
+    page.goto(f"{rest.base}/docs")
+    operation = page.locator("[id$=get_jobs_list]")
+    operation.locator("button.opblock-summary-control").click()
+    operation.locator("button.try-out__btn").click()
+    assert "请提供访问令牌" in executed(operation, 401)
+
+    page.locator("button.btn.authorize").click()
+    page.locator(".modal-ux input").fill("the right token")
+    page.locator(".modal-ux button.authorize").click()
+    page.locator(".modal-ux button.btn-done").click()
+    assert "查询任务列表成功" in executed(operation, 200)
+    home.pyjobs("daemon", "stop")
