@@ -19,7 +19,8 @@ _FORMS = ("application/json", "application/x-www-form-urlencoded", "multipart/fo
 _ABOUT = """业务错误以 HTTP 200 返回，`code` 为 404，`msg` 说明原因；`data` 始终存在。
 
 参数可来自 JSON、表单（含 multipart）与查询字符串，同名时依此优先；数字可写作文本，空值视为未提供，未知参数被忽略。
-每个路径也可加前缀 `/api` 访问。设置了令牌时，请带上 `Authorization: Bearer …`。"""
+每个路径也可加前缀 `/api` 访问。设置了令牌时，请带上 `Authorization: Bearer …`。
+请求行或请求头不符合 HTTP 语法时，连接以不带正文的 400 结束。"""
 _PAGE_KEYS = ("total", "pages_total", "page_total", "pages", "page", "page_size", "size")
 
 
