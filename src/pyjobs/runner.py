@@ -150,7 +150,7 @@ class Runner:
         """Sleep at most so long, then do all that is due."""
         flights, tags = self.wakeup.wait(sleep_s)
         for tag in tags & set(self.on):
-            self.on[tag]()
+            self._guarded(self.on[tag])
         if self._stops:
             return
         with self._busy_is_no_end():
@@ -325,7 +325,7 @@ class Runner:
     def _drain_step(self) -> None:
         flights, tags = self.wakeup.wait(0.2)
         for tag in tags & set(self.on):
-            self.on[tag]()
+            self._guarded(self.on[tag])
         with self._busy_is_no_end():
             self.wakeup.look_again(self.slots.collect(flights))
             self.slots.enforce()

@@ -206,6 +206,7 @@ class Adapter:
         """Whoever has not sent all of it at once is asked for the rest only when the gate lets them in."""
         held = [0]
         reading = asyncio.ensure_future(self._body(proto, held, stated))
+        reading.add_done_callback(_heard)
         try:
             if not (await asyncio.wait({reading}, timeout=_AT_ONCE_S))[0]:
                 status, headers, said = await self._app.call({**environ, UNREAD: True})
@@ -277,6 +278,12 @@ def environ_of(scope: Any, scheme: str) -> dict[str, Any]:
 def _bytes_as_text(text: str) -> str:
     """What WSGI takes for text: one character a byte."""
     return text if text.isascii() else text.encode("utf-8", "replace").decode("latin-1")
+
+
+def _heard(reading: asyncio.Future[bytes]) -> None:
+    """Why a body is not taken is of no interest when its client was refused meanwhile."""
+    if not reading.cancelled():
+        reading.exception()
 
 
 def _logged(work: Callable[[], None]) -> None:
