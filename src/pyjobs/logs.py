@@ -30,6 +30,8 @@ __all__ = ["follow", "set_up"]
 
 #: Messages that wait for the thread; what comes when it is full is counted and left out.
 _WAITING = 10_000
+#: How long the end of a process may wait for what is queued.
+_FLUSH_S = 2.0
 #: The same message comes once in so many seconds.
 _QUIET_S = 60.0
 #: How many different ones are remembered.
@@ -112,7 +114,15 @@ class _Hand(logging.handlers.QueueHandler):
         super().__init__(waiting)
         #: Of whatever is written in the end.
         self.masker = masker
+        self._waiting = waiting
         self._left_out = 0
+        self._pid = os.getpid()
+
+    def flush(self) -> None:
+        """Wait for the thread, but not for long: a disk may hang."""
+        until = time.monotonic() + _FLUSH_S
+        while os.getpid() == self._pid and self._waiting.unfinished_tasks and time.monotonic() < until:
+            time.sleep(0.005)
 
     def prepare(self, record: logging.LogRecord) -> logging.LogRecord:
         # As it is: nothing is pickled, and the formatters need the arguments and the traceback.

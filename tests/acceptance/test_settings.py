@@ -155,6 +155,7 @@ def test_a_renewed_certificate_is_taken_up_and_nobody_is_refused(home: Home, tmp
     wait_for(lambda: log.read_text(encoding="utf-8").count("the API is ready") == 4, "both are up")
     wait_for(lambda: {certificates.trusts(base) for _ in range(5)} == {True}, "the new one is shown")
     assert (after["runner_pid"], after["api"]["restarts"]) == (before["runner_pid"], 0)
+    assert log.read_text(encoding="utf-8").count("the API stopped") == 2
     certificates.key.write_text("nonsense", encoding="utf-8")
     wait_for(lambda: "no usable pair" in log.read_text(encoding="utf-8"), "a wrong one is named")
     assert certificates.trusts(base)

@@ -191,12 +191,29 @@ for _ in range(50):
 log.warning("line one\\nline two")
 """
 
+FOLLOWING = """
+from dataclasses import replace
+logs.follow(replace(settings, smtp_password="another-secret", log_level="ERROR"))
+log.warning("too little")
+logging.getLogger("pyjobs.runs").info("too little")
+log.error("logins with %s and %s", "canary-secret", "another-secret")
+"""
+
+CLOSED = """
+import logging.config
+logging.config.dictConfig({"version": 1, "disable_existing_loggers": False})
+log.warning("after all were closed")
+for handler in logging.getLogger("pyjobs").handlers:
+    handler.flush()
+os._exit(0)
+"""
+
 
 class TestProcess:
-    def say(self, home: Path, **env: str) -> tuple[str, str]:
+    def say(self, home: Path, program: str = PROGRAM, **env: str) -> tuple[str, str]:
         """What a process writes to its log and to stderr."""
         run = subprocess.run(
-            [sys.executable, "-c", PROGRAM, str(home)],
+            [sys.executable, "-c", program, str(home)],
             env={**os.environ, "SMTP_PASSWORD": "canary-secret", "PYTHONPATH": os.pathsep.join(sys.path), **env},
             capture_output=True,
             text=True,
@@ -222,3 +239,13 @@ class TestProcess:
         log, _ = self.say(tmp_path, LOG_FORMAT="text")
         assert len(log.splitlines()) == 4
         assert "WARNING pyjobs.test:16 line one\\nline two" in log
+
+    def test_another_level_and_other_secrets_are_followed(self, tmp_path: Path) -> None:
+        for text in self.say(tmp_path, PROGRAM + FOLLOWING):
+            assert "too little" not in text
+            assert "logins with *** and ***" in text
+
+    def test_it_goes_on_when_a_library_closes_it_and_all_is_written_before_a_hard_end(self, tmp_path: Path) -> None:
+        log, shown = self.say(tmp_path, PROGRAM + CLOSED)
+        assert json.loads(log.splitlines()[-1])["msg"] == "after all were closed"
+        assert "Logging error" not in shown

@@ -57,6 +57,11 @@ class TestByValue:
     def test_the_longer_of_two_is_masked_whole(self) -> None:
         assert Masker(["abcdef", "abcdefghi"]).mask("x abcdefghi y abcdef") == "x *** y ***"
 
+    def test_more_can_be_learnt_and_none_is_forgotten(self) -> None:
+        masker = Masker(["first-one"])
+        masker.learn(["second-one"])
+        assert masker.mask("first-one, second-one") == "***, ***"
+
     def test_short_ones_would_be_found_by_chance(self) -> None:
         assert Masker(["a", ""]).mask("a banana") == "a banana"
 

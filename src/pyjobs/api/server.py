@@ -103,7 +103,8 @@ def serve(
     finally:
         # Granian's threads may still be at work, or held by clients that say nothing. An interpreter that goes down
         # under them aborts: it is not taken down.
-        logging.shutdown()
+        for handler in logging.getLogger("pyjobs").handlers:
+            handler.flush()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
                 stream.flush()
