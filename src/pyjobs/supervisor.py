@@ -97,6 +97,8 @@ class Supervisor:
         self._safe_since_ms: int | None = None
         self._last_restart: dict[str, object] | None = None
         self._killed_for: dict[int, str] = {}
+        #: Those that are to reload when they have come up.
+        self._reload_later: set[Child] = set()
         self._code = 0
 
     def run(self, life_fd: int) -> int:
@@ -153,6 +155,9 @@ class Supervisor:
                     self._be_ready()
                 if news:
                     self._publish()
+                if child.is_up and child in self._reload_later:
+                    self._reload_later.remove(child)
+                    child.send(signal.SIGHUP)
 
     def _renew(self) -> None:
         """Replace those of the API that asked for it, one after the other; whoever comes meanwhile waits."""
@@ -235,8 +240,10 @@ class Supervisor:
 
     def _reload(self) -> None:
         for child in self._children:
-            if child.is_up:  # else it has no handler yet, and reads all anew anyway
+            if child.is_up:
                 child.send(signal.SIGHUP)
+            else:  # it has no handler yet; whoever asked waits for its word
+                self._reload_later.add(child)
         if self._was_ready and not self._stopping:
             # Over with the runner's next sign of life: it loads files beside its loop.
             self._notifier.reloading()
