@@ -219,6 +219,15 @@ class TestQuarantine:
             self.crash(left, job, number)
         assert self.stopped(left, job) == ""
 
+    def test_another_limit_is_followed_from_the_next_crash_on(self, make: Make) -> None:
+        left = make(quarantine_crashes=0)
+        job = left.store.add_job(a_job())
+        self.crash(left, job, 1)
+        left.takeover.follow(quarantine_crashes=2)
+        assert self.stopped(left, job) == ""
+        self.crash(left, job, 2)
+        assert self.stopped(left, job).startswith("quarantined")
+
     def test_a_start_by_hand_counts_as_well(self, left: Left) -> None:
         job = left.store.add_job(a_job())
         for number in (1, 2, 3):
