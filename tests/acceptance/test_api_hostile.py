@@ -76,7 +76,7 @@ class Api(Rest):
         self.process = process
 
 
-BOMB = gzip.compress(b'{"name":"' + b"x" * (64 << 20) + b'"}')
+BOMB = gzip.compress(b'{"name":"' + b"x" * (64 << 20) + b'"}', mtime=0)
 MULTIPART = "Content-Type: multipart/form-data; boundary=x"
 GZIP = ("Content-Type: application/json", "Content-Encoding: gzip")
 

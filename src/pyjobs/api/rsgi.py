@@ -118,8 +118,8 @@ class AppThread:
             return
         finally:
             self._built.set()
-        for asked in iter(self._queue.get, None):
-            if callable(asked):
+        while (asked := self._queue.get()) is not None:
+            if not isinstance(asked, tuple):
                 _logged(asked)
                 continue
             environ, waiting, loop = asked
