@@ -379,6 +379,12 @@ class MemoryStore:
     def version(self) -> tuple[int, int]:
         return 1, self._changes
 
+    def job_zones(self) -> list[str]:
+        return sorted({job.timezone for job in self._jobs.values() if job.timezone and job.state is JobState.WAITING})
+
+    def broken_jobs(self) -> list[int]:
+        return []  # nobody else writes here
+
     def due_changes(self, since_revision: int) -> tuple[int, list[tuple[int, int | None]]]:
         found = []
         for job in self._jobs.values():

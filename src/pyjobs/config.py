@@ -18,6 +18,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pyjobs.errors import BadSetting
+from pyjobs.folders import made_mark
 
 __all__ = [
     "FILE_NAME",
@@ -208,7 +209,9 @@ def find_home(environ: Mapping[str, str], cwd: Path) -> Path:
     named = environ.get("PYJOBS_HOME")
     if named:
         return (cwd / _expanded(named)).absolute()
-    if (cwd / FILE_NAME).exists() or (cwd / "data" / "jobs.db").exists():
+    store = cwd / "data" / "jobs.db"
+    # A home whose store is gone is still that home, and says so.
+    if any(path.exists() for path in (cwd / FILE_NAME, store, made_mark(store))):
         return cwd.absolute()
     import platformdirs
 

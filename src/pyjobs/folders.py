@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-__all__ = ["make_private", "runner_lock"]
+__all__ = ["made_mark", "make_private", "runner_lock"]
 
 
 def make_private(folder: Path) -> None:
@@ -23,3 +23,8 @@ def make_private(folder: Path) -> None:
 def runner_lock(database: Path) -> Path:
     """The file whose lock says that a store has a runner."""
     return database.with_name(database.name + "-runner.lock")
+
+
+def made_mark(database: Path) -> Path:
+    """The file that says that a store was made here, so that a vanished one is not taken for a home that is new."""
+    return database.with_name(database.name + "-made")

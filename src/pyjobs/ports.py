@@ -434,6 +434,12 @@ class Store(Protocol):
     def delete_job(self, job_id: int) -> bool:
         """Delete a job; its runs stay, without it. False when there was none."""
 
+    def job_zones(self) -> list[str]:
+        """Zones that jobs which are not stopped name, each once."""
+
+    def broken_jobs(self) -> list[int]:
+        """Ids of jobs whose rows say that they wait, and make no sense otherwise: such a job shows as stopped."""
+
     # what a runner follows
     def data_version(self) -> int:
         """A number that changes when another connection committed something."""

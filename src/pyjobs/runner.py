@@ -112,6 +112,8 @@ class Runner:
         """Take over what a dead runner left, and learn what is due. After StoreBusy it may be called again."""
         self._attendance.come()
         self._check_zone()
+        for name, reason in self._service.jobs.disable_unusable():
+            _log.warning("job %s stopped itself: %s", name, reason)
         self._look(everything=True)
         self._sweep()
         self._set_duties()

@@ -201,8 +201,8 @@ def parse_cron(
         BadTrigger: the expression (`cron_expr`) or the zone (`timezone`) cannot be used.
     """
     expression = read(expr)
-    job_zone = _zone(zone, "timezone")
-    info = _zone(expression.zone, "cron_expr") if expression.zone else job_zone
+    job_zone = check_zone(zone)
+    info = check_zone(expression.zone, "cron_expr") if expression.zone else job_zone
     if expression.every_s:
         return IntervalTrigger(expression.every_s * 1000, anchor_ms)
     fixed = expression.fixed
@@ -251,7 +251,8 @@ def _checked_instant(at_ms: int | None) -> int:
     return at_ms
 
 
-def _zone(name: str, field: str) -> ZoneInfo:
+def check_zone(name: str, field: str = "timezone") -> ZoneInfo:
+    """The zone of this name. Raises BadTrigger: the machine knows none."""
     try:
         if _ZONE.fullmatch(name):
             return ZoneInfo(name)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 from pyjobs.cli.messages import message
 from pyjobs.cli.text import one_line, paint, safe
 from pyjobs.errors import Exit
+from pyjobs.folders import made_mark
 
 if TYPE_CHECKING:
     import typer
@@ -84,9 +85,11 @@ class App:
     @property
     def empty(self) -> bool:
         """Whether there is no store yet, so that there can be nothing in it."""
-        home = self.settings.home
-        # A home that is no folder is for the store to refuse.
-        return not self.settings.database_path.exists() and (home.is_dir() or not home.exists())
+        home, store = self.settings.home, self.settings.database_path
+        if store.exists():
+            return False
+        # A home that is no folder, and a store that is gone, are for the store to refuse.
+        return not made_mark(store).exists() and (home.is_dir() or not home.exists())
 
     @cached_property
     def lang(self) -> str:

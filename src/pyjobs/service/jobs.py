@@ -274,9 +274,7 @@ class Jobs:
                     continue
                 fire, problem = self._next_or_problem(job, now)
                 if problem:
-                    self._store.stop_job_itself(job.id, problem, now)
-                    detail = {"reason": problem}
-                    self._store.add_event(Event(at_ms=now, kind=EventKind.JOB_STOPPED, job_id=job.id, detail=detail))
+                    self._stop_itself(job.id, problem, now)
                 elif fire != job.next_fire_ms:
                     self._store.update_job(dataclasses.replace(job, next_fire_ms=fire))
                 if problem or fire != job.next_fire_ms:
@@ -284,6 +282,35 @@ class Jobs:
         if repairs:
             self._nudge.send()
         return repairs
+
+    def disable_unusable(self) -> Sequence[tuple[str, str]]:
+        """
+        Stop jobs whose row makes no sense or whose zone is gone; answers (name, why) of each.
+
+        What another program wrote, or another version of tzdata took away, is one job's trouble and no other's.
+        """
+        from pyjobs.triggers import check_zone
+
+        gone = set()
+        for zone in self._store.job_zones():
+            try:
+                check_zone(zone)
+            except PyjobsError:
+                gone.add(zone)
+        with self._store.transaction():
+            broken = self._store.jobs_by_id(self._store.broken_jobs()).values()
+            stopped = [(job, job.stop_reason) for job in broken if job.stop_reason]
+            for job in self._store.jobs(JobQuery(state=JobState.WAITING)) if gone else ():
+                problem = self._next_or_problem(job, self._clock.now_ms())[1] if job.timezone in gone else ""
+                stopped += [(job, problem)] if problem else []
+            for job, reason in stopped:
+                self._stop_itself(job.id, reason, self._clock.now_ms())
+        return [(job.name, reason) for job, reason in stopped]
+
+    def _stop_itself(self, job_id: int, reason: str, now_ms: int) -> None:
+        self._store.stop_job_itself(job_id, reason, now_ms)
+        event = Event(at_ms=now_ms, kind=EventKind.JOB_STOPPED, job_id=job_id, detail={"reason": reason})
+        self._store.add_event(event)
 
     def _next_or_problem(self, job: Job, now_ms: int) -> tuple[int | None, str]:
         if job.state is JobState.STOPPED:  # what its row says makes no sense

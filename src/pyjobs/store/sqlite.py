@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import sqlite3
-import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,19 +23,20 @@ from peewee import (
 
 from pyjobs.clock import SystemClock, text
 from pyjobs.errors import Conflict, Invalid, NameTaken, NotAllowed, NotFound, StoreBusy, StoreUnusable
-from pyjobs.folders import make_private
 from pyjobs.jobs import Job, JobState, Run, RunState
 from pyjobs.ports import Active, Claimed, End, Start
 from pyjobs.store.counters import ALL_JOBS
 from pyjobs.store.events import EventRows
 from pyjobs.store.figures import FigureRows
+from pyjobs.store.files import keep_before, lost, mark, prepare, restoring
 from pyjobs.store.joblists import JOBS_SQL, JobLists
-from pyjobs.store.migrations import check, migrate
+from pyjobs.store.migrations import LATEST, check, migrate
 from pyjobs.store.permits import PermitRows
 from pyjobs.store.ranges import RangeRows
 from pyjobs.store.runlists import RunLists
 from pyjobs.store.spans import SpanRows
 from pyjobs.store.tables import (
+    MAKES_SENSE,
     RUN_COLUMNS,
     job_of,
     job_values,
@@ -81,7 +80,7 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
         """
         self.path = path
         self._now = _Now()
-        _make(path)
+        self._made_before = prepare(path)
         pragmas = {
             "foreign_keys": 1,
             "busy_timeout": int(patience_s * 1000),
@@ -104,11 +103,12 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
         while True:
             try:
                 with self._translated():
-                    check(self._db)
+                    self._ready(check(self._db))
                     # Kept in the file. SQLite waits for no lock here: two that make a store at once get in each
                     # other's way, and have to try again.
                     self._db.execute_sql("PRAGMA journal_mode = wal")
                     migrate(self._db)
+                mark(self.path)
             except StoreBusy:
                 self._db.close()
                 if clock.monotonic() > last:
@@ -119,6 +119,13 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
                 raise
             else:
                 return
+
+    def _ready(self, version: int) -> None:
+        """See to it that nothing is lost by going on with a file of this schema version."""
+        if not version and self._made_before:
+            raise lost(self.path)
+        if 0 < version < LATEST:
+            keep_before(self._db.connection(), self.path, LATEST)
 
     # --- transactions ------------------------------------------------------------------------------------------
 
@@ -148,8 +155,8 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
             raise StoreBusy(
                 f"the store `{self.path}` was deleted or replaced while it was open",
                 f"数据库 `{self.path}` 在使用中被删除或替换",
-                hint="put the file back, or restart what has it open: `pyjobs daemon restart`",
-                hint_zh="请恢复该文件，或重启正在使用它的进程：`pyjobs daemon restart`",
+                hint="put the file back, or, if it is another one on purpose, `pyjobs daemon restart`",
+                hint_zh="请恢复该文件；若是有意替换，请执行 `pyjobs daemon restart`",
             )
 
     def _set_durable(self, *, durable: bool) -> None:
@@ -201,8 +208,8 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
         return StoreUnusable(
             f"`{self.path}` is not a usable pyjobs database: {exc}",
             f"`{self.path}` 不是可用的 pyjobs 数据库：{exc}",
-            hint="nothing was changed; put a backup of the file in its place, or name another one by DATABASE_URL",
-            hint_zh="文件未被改动；请用备份替换该文件，或用 DATABASE_URL 指定其他文件",
+            hint=f"nothing was changed; {restoring(self.path, damaged=True)}, or name another file by DATABASE_URL",
+            hint_zh=f"文件未被改动；{restoring(self.path, 'zh', damaged=True)}，或用 DATABASE_URL 指定其他文件",
         )
 
     def quick_check(self) -> None:
@@ -286,6 +293,14 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
                 state=int(JobState.STOPPED), stop_reason=reason, next_fire_at=None, next_run_time=None,
                 updated_at=text(now_ms), revision=self._next_revision(),
             ).where(table.id == job_id).execute()  # fmt: skip
+
+    def job_zones(self) -> list[str]:
+        """Zones that jobs which are not stopped name, each once."""
+        return [str(zone) for (zone,) in self._rows("SELECT DISTINCT timezone FROM jobs WHERE state <> 2", []) if zone]
+
+    def broken_jobs(self) -> list[int]:
+        """Ids of jobs whose rows say that they wait, and make no sense otherwise."""
+        return [int(row[0]) for row in self._rows(f"SELECT id FROM jobs WHERE state = 0 AND NOT ({MAKES_SENSE})", [])]
 
     # --- what a runner follows ---------------------------------------------------------------------------------
 
@@ -532,35 +547,6 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
         return int(self.fact("revision") or 0)
 
 
-def _make(path: Path) -> None:
-    """
-    Make the file, for its owner only; say plainly why not.
-
-    One that is there is not opened: to close it would release the locks of all other connections of this process.
-    """
-    try:
-        make_private(path.parent)
-        if not path.exists():
-            with contextlib.suppress(FileExistsError):
-                os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-        mode = path.stat().st_mode
-    except OSError as exc:
-        raise _forbidden(path, exc.strerror or str(exc)) from exc
-    if stat.S_ISDIR(mode):
-        raise StoreUnusable(f"`{path}` is a folder, not a database", f"`{path}` 是目录，不是数据库")
-    if not stat.S_ISREG(mode):
-        raise StoreUnusable(f"`{path}` is no file", f"`{path}` 不是普通文件")
-    if not os.access(path, os.R_OK | os.W_OK):
-        raise _forbidden(path, os.strerror(errno.EACCES))
-
-
-def _forbidden(path: Path, why: str) -> NotAllowed:
-    return NotAllowed(
-        f"`{path}` cannot be written: {why}",
-        f"`{path}` 无法写入：{why}",
-        hint="make the folder writable, or set PYJOBS_HOME to one that is",
-        hint_zh="请使该目录可写，或将 PYJOBS_HOME 设为可写目录",
-    )
 
 
 def _marks(values: Iterable[Any]) -> str:

@@ -28,7 +28,17 @@ from pyjobs.jobs import (
     TriggerType,
 )
 
-__all__ = ["JOB_COLUMNS", "RUN_COLUMNS", "Tables", "job_of", "job_values", "make_tables", "run_of", "run_values"]
+__all__ = [
+    "JOB_COLUMNS",
+    "MAKES_SENSE",
+    "RUN_COLUMNS",
+    "Tables",
+    "job_of",
+    "job_values",
+    "make_tables",
+    "run_of",
+    "run_values",
+]
 
 _E = TypeVar("_E", bound=Enum)
 #: A look-up costs a tenth of a call of the Enum, and a list of jobs has six for each.
@@ -155,6 +165,25 @@ RUN_COLUMNS = (
     "error", "stderr_at", "owner", "pid", "pid_start", "kill_by", "forced",
     "retry_of", "retry_at",
 )  # fmt: skip
+
+
+def _makes_sense() -> str:
+    """The condition in SQL under which `job_of` can use a row."""
+    words: dict[str, dict[Any, Any]] = {
+        "trigger_type": _TRIGGERS, "dst_gap": _GAPS, "dst_fold": _FOLDS, "allow_mode": _ALLOW_MODES,
+        "misfire": _MISFIRES, "retry_backoff": _BACKOFFS, "on_lost": _ON_LOST,
+    }  # fmt: skip
+    known = [f"{column} IN ({', '.join(map(repr, values))})" for column, values in words.items()]
+    texts = [f"typeof(\"{column}\") = 'text'" for column in _TEXTS]
+    numbers = [f"typeof({column}) = 'integer'" for column in _NUMBERS]
+    maybe = [f"typeof({column}) IN ('integer', 'null')" for column in _NUMBERS_OR_NULL]
+    return " AND ".join([*known, *texts, *numbers, *maybe])
+
+
+_TEXTS = ("name", "desc", "cron_expr", "mode", "command", "timezone", "stop_reason", "retry_on")
+_NUMBERS = ("max_run_count", "run_count", "interval_seconds", "anchor_at", "catchup_window", "grace", "revision")
+_NUMBERS_OR_NULL = ("run_at", "timeout", "next_fire_at", "last_duration_ms")
+MAKES_SENSE = _makes_sense()
 
 
 def job_of(row: tuple[Any, ...]) -> Job:
