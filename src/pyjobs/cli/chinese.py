@@ -121,6 +121,7 @@ HELPS = {
     "From then on, not from now.": "从该时间起，而不是从现在起。",
     "Do not wait for short work.": "不等待短任务结束。",
     "How many of the last lines.": "显示最后多少行。",
+    "Mend what can be mended without harm, and say so.": "修复可以安全修复的问题，并说明所做的操作。",
     "Say where each value came from.": "显示每个值的来源。",
     "Your shell: bash, zsh, fish or powershell.": "你的 Shell：bash、zsh、fish 或 powershell。",
     "In the background.": "后台运行。",

@@ -132,6 +132,7 @@ ROOT = Branch("A job scheduler that one person can run", "一个人也能运行�
     "status": Entry("status:status", "Show how everything is doing", "显示总体状态"),
     "why": Entry("why:why", "Say why a job fired or did not", "说明任务为何触发或未触发"),
     "stats": Entry("stats:stats", "Sum up what ran, by day and by job", "按天和按任务汇总执行情况"),
+    "doctor": Entry("doctor:doctor", "Look for what is wrong, and mend it", "查找问题并修复"),
     "job": _JOB,
     "runs": _RUNS,
     "funcs": _FUNCS,

@@ -26,7 +26,7 @@ from pyjobs.executors.spool import Spool
 from pyjobs.jobs import Run
 from pyjobs.ports import Launch
 
-__all__ = ["CommandExecutor", "run_environment", "run_variables"]
+__all__ = ["CommandExecutor", "program_of", "run_environment", "run_variables"]
 
 _APPEND = os.O_WRONLY | os.O_CREAT | os.O_APPEND
 #: Python ignores these; a command must not.
@@ -137,6 +137,12 @@ class CommandExecutor:
         if not os.path.isdir(folder):  # noqa: PTH112
             raise RunFailed(f"the working directory `{folder}` is not there", f"工作目录 `{folder}` 不存在")
         return [self._sh, "-c", _IN_FOLDER, "sh", str(folder), self._shell, spec.command]
+
+
+def program_of(text: str) -> str | None:
+    """The program that a text of plain words starts; None where a shell decides what it means."""
+    first = text.split(maxsplit=1)[0] if _PLAIN.fullmatch(text) else None
+    return None if first in _SHELLS_OWN | {"true", "false"} else first
 
 
 def _is_here(folder: Path) -> bool:

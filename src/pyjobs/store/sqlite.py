@@ -219,6 +219,10 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
         if found != "ok":
             raise self._corrupt(ValueError(found))
 
+    def checkpoint(self) -> bool:
+        """Move the WAL into the file and empty it; False when somebody reads or writes meanwhile."""
+        return not self._rows("PRAGMA wal_checkpoint(TRUNCATE)", [])[0][0]
+
     # --- jobs --------------------------------------------------------------------------------------------------
 
     def add_job(self, job: Job) -> Job:
