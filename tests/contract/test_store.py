@@ -298,6 +298,18 @@ class TestChanges:
         assert store.active_runs(ids) == [run]
 
 
+class TestZones:
+    def test_those_of_jobs_that_are_not_stopped_each_once(self, store: Store) -> None:
+        for name, zone in (("a", "Europe/Berlin"), ("b", "Europe/Berlin"), ("c", ""), ("d", "Asia/Tokyo")):
+            store.add_job(a_job(name, timezone=zone))
+        store.add_job(a_job("e", timezone="America/Lima", state=JobState.STOPPED))
+        assert sorted(store.job_zones()) == ["Asia/Tokyo", "Europe/Berlin"]
+
+    def test_what_is_stored_here_makes_sense(self, store: Store) -> None:
+        store.add_job(a_job("a"))
+        assert store.broken_jobs() == []
+
+
 class TestTransactions:
     def test_an_exception_takes_everything_back(self, store: Store) -> None:
         job = store.add_job(a_job("a"))

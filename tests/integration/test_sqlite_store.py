@@ -26,6 +26,8 @@ from pyjobs.store.counters import COUNTERS
 from pyjobs.store.migrations import _STEPS, LATEST
 from pyjobs.store.sqlite import SqliteStore
 
+from .store_kit import an_old_store
+
 ENDING = End(exec_id="x", state=RunState.SUCCESS, ended_ms=NOW_MS)
 Python = Callable[..., subprocess.Popen[str]]
 
@@ -393,6 +395,20 @@ class TestFullDisk:
     def test_a_full_disk_is_busy_and_loses_nothing(self, small_disk: Path) -> None:
         with contextlib.closing(SqliteStore(small_disk / "jobs.db", checkpoints=True)) as store:
             self.check(store, small_disk / "ballast")
+
+    def test_without_room_for_a_copy_nothing_is_migrated(self, small_disk: Path) -> None:
+        path, ballast = small_disk / "jobs.db", small_disk / "ballast"
+        an_old_store(path, 3)
+        self.fill(ballast)
+        before = path.read_bytes()
+        with pytest.raises(StoreBusy) as caught:
+            SqliteStore(path, patience_s=0)
+        assert "disk space" in caught.value.hint()
+        assert path.read_bytes() == before
+        assert sorted(file.name for file in small_disk.iterdir()) == ["ballast", "jobs.db"]
+        ballast.unlink()
+        with contextlib.closing(SqliteStore(path)) as store:
+            assert [job.name for job in store.jobs(JobQuery())] == ["old"]
 
     def check(self, store: SqliteStore, ballast: Path) -> None:
         job = store.add_job(a_job("a"))

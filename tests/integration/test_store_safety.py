@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from fakes import NOW_MS, FakeClock, a_job
-from peewee import SqliteDatabase
 
 from pyjobs.errors import StoreBusy, StoreUnusable
 from pyjobs.folders import made_mark
@@ -28,6 +27,7 @@ from pyjobs.store.migrations import LATEST
 from pyjobs.store.sqlite import SqliteStore
 
 from .cli_kit import Cli
+from .store_kit import an_old_store
 
 
 class Silent:
@@ -45,19 +45,6 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     return Cli(tmp_path / "home", FakeClock())
-
-
-def an_old_store(path: Path, version: int) -> None:
-    """Make a store as a version of pyjobs that knew only so many steps left it, with one job."""
-    path.parent.mkdir(parents=True)
-    database: Any = SqliteDatabase(str(path))
-    database.execute_sql("CREATE TABLE schema_version (version INTEGER NOT NULL, applied_at TEXT)")
-    for number, step in enumerate(migrations._STEPS[:version], start=1):
-        for statement in step:
-            database.execute_sql(statement)
-        database.execute_sql("INSERT INTO schema_version VALUES (?, 'then')", (number,))
-    database.execute_sql("INSERT INTO jobs (name, command) VALUES ('old', 'true')")
-    database.close()
 
 
 def sql(path: Path, statement: str, *values: object) -> list[tuple[Any, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import threading
 from collections import Counter
@@ -24,7 +25,7 @@ from pyjobs.cli.times import View
 from pyjobs.doctor.facts import Facts
 from pyjobs.doctor.finding import Finding, Said, Severity
 from pyjobs.doctor.mending import mend
-from pyjobs.doctor.table import examine
+from pyjobs.doctor.table import CHECKS, examine
 from pyjobs.errors import Exit, PyjobsError
 
 __all__ = ["doctor"]
@@ -100,7 +101,8 @@ def _progress(app: App) -> Iterator[Callable[[str], None]]:
     timer.daemon = True
     timer.start()
     try:
-        yield lambda name: status.update(app.text("doctor.checking", name=name))
+        numbers = itertools.count(1)
+        yield lambda _: status.update(app.text("doctor.checking", number=next(numbers), all=len(CHECKS)))
     finally:
         timer.cancel()
         timer.join()

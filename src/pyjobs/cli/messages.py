@@ -231,7 +231,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "status.trouble": ("the daemon is in trouble: {why}; see `pyjobs status`",
                        "守护进程异常：{why}；见 `pyjobs status`"),
     # what is wrong
-    "doctor.checking": ("looking at: {name}", "正在检查：{name}"),
+    "doctor.checking": ("check {number} of {all}", "正在检查：第 {number} 项，共 {all} 项"),
     "doctor.fine": ("all is well", "一切正常"),
     "doctor.found": ("found {what}", "发现 {what}"),
     "doctor.errors": ("{count} [error|errors]", "{count} 个错误"),

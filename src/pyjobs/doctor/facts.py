@@ -67,7 +67,10 @@ class Facts:
         """Whether nothing was ever stored here."""
         path = self.settings.database_path
         home = self.settings.home
-        return not path.exists() and not made_mark(path).exists() and (home.is_dir() or not home.exists())
+        try:
+            return not path.exists() and not made_mark(path).exists() and (home.is_dir() or not home.exists())
+        except OSError:  # a folder that may not be entered is for the store to explain
+            return False
 
     @cached_property
     def wal_bytes(self) -> int:

@@ -55,7 +55,7 @@ def runners_of(home: Path) -> list[int]:
     import psutil
 
     found = []
-    for process in psutil.process_iter(["cmdline", "status"]):
+    for process in psutil.process_iter(["cmdline"]):
         words = process.info["cmdline"] or []
         if words[1:3] == ["-m", "pyjobs.serve"] and words[3:4] == [str(home)]:
             found.append(process.pid)
@@ -125,7 +125,8 @@ def open_places(settings: Settings, origins: Mapping[str, Origin]) -> list[tuple
     for path, wanted in _private(settings, origins):
         with contextlib.suppress(OSError):
             mode = path.lstat().st_mode
-            if not stat.S_ISLNK(mode) and stat.S_IMODE(mode) & 0o077:
+            expected = stat.S_ISDIR(mode) if wanted == 0o700 else stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+            if expected and stat.S_IMODE(mode) & 0o077:
                 found.append((path, stat.S_IMODE(mode), wanted))
     return found
 

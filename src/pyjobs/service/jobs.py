@@ -289,22 +289,19 @@ class Jobs:
 
         What another program wrote, or another version of tzdata took away, is one job's trouble and no other's.
         """
-        from pyjobs.triggers import check_zone
-
-        gone = set()
-        for zone in self._store.job_zones():
-            try:
-                check_zone(zone)
-            except PyjobsError:
-                gone.add(zone)
+        gone = {zone for zone in self._store.job_zones() if not _is_zone(zone)}
+        broken = self._store.broken_jobs()
+        if not gone and not broken:
+            return []
+        now = self._clock.now_ms()
         with self._store.transaction():
-            broken = self._store.jobs_by_id(self._store.broken_jobs()).values()
-            stopped = [(job, job.stop_reason) for job in broken if job.stop_reason]
+            found = self._store.jobs_by_id(broken).values()
+            stopped = [(job, job.stop_reason) for job in found if job.stop_reason]
             for job in self._store.jobs(JobQuery(state=JobState.WAITING)) if gone else ():
-                problem = self._next_or_problem(job, self._clock.now_ms())[1] if job.timezone in gone else ""
+                problem = self._next_or_problem(job, now)[1] if job.timezone in gone else ""
                 stopped += [(job, problem)] if problem else []
             for job, reason in stopped:
-                self._stop_itself(job.id, reason, self._clock.now_ms())
+                self._stop_itself(job.id, reason, now)
         return [(job.name, reason) for job, reason in stopped]
 
     def _stop_itself(self, job_id: int, reason: str, now_ms: int) -> None:
@@ -400,6 +397,16 @@ def _trigger(job: Job, default_zone: str) -> Trigger:
     from pyjobs.triggers import trigger_of  # a tenth of the time of a command that only lists
 
     return trigger_of(job, default_zone)
+
+
+def _is_zone(name: str) -> bool:
+    from pyjobs.triggers import check_zone
+
+    try:
+        check_zone(name)
+    except PyjobsError:
+        return False
+    return True
 
 
 def _trigger_type(fields: JobFields) -> TriggerType:

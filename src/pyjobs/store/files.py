@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pyjobs import procs
-from pyjobs.errors import NotAllowed, StoreUnusable
+from pyjobs.errors import NotAllowed, StoreBusy, StoreUnusable
 from pyjobs.folders import made_mark, make_private
 
 __all__ = ["backups", "keep_before", "lost", "mark", "prepare", "restoring", "starting_anew"]
@@ -122,8 +122,25 @@ def keep_before(source: sqlite3.Connection, path: Path, version: int) -> None:
 
     A migration that was broken off and goes on keeps the copy from before it began. Of two processes that migrate at
     once neither can put a copy of what the other has begun in the place of a better one: that has a higher version.
+
+    Raises:
+        StoreBusy: the disk is full.
+        NotAllowed: the folder cannot be written.
     """
-    final = path.with_name(f"{path.name}.before-v{version}")
+    try:
+        _keep_before(source, path, path.with_name(f"{path.name}.before-v{version}"))
+    except OSError as exc:
+        if exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise _forbidden(path.parent, exc.strerror or str(exc)) from exc
+        raise StoreBusy(
+            f"there is no room for a copy of `{path}`, which is made before a migration",
+            f"没有空间在升级数据库结构之前备份 `{path}`",
+            hint="free some disk space",
+            hint_zh="请清理磁盘空间",
+        ) from exc
+
+
+def _keep_before(source: sqlite3.Connection, path: Path, final: Path) -> None:
     half = path.with_name(f"{path.name}.before-half-{os.getpid()}")
     try:
         os.close(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600))
