@@ -302,6 +302,13 @@ class TestRowsOfOthers:
         sql(path, "UPDATE jobs SET timezone = 'Mars/Olympus' WHERE id = ?", job.id)
         assert build(store, Silent(), FakeClock(), "UTC").jobs.disable_unusable() == []
 
+    def test_one_whose_zone_is_gone_is_shown_all_the_same(self, cli: Cli) -> None:
+        cli("job", "add", "bad", "--cron", "0 3 * * *", "--command", "true")
+        sql(cli.home / "data" / "jobs.db", "UPDATE jobs SET timezone = 'Mars/Olympus'")
+        done = cli.try_("job", "show", "bad")
+        assert (done.exit_code, "Mars/Olympus" in done.stdout) == (0, True)
+        assert "warning: the schedule of `bad` cannot be used: timezone: there is no time zone" in done.stderr
+
     def test_the_command_line_shows_the_others(self, cli: Cli) -> None:
         for name in ("bad", "good"):
             cli("job", "add", name, "--cron", "0 3 * * *", "--command", "true")

@@ -15,7 +15,7 @@ from pyjobs.cli.presence import left_alone, note_if_nothing_fires
 from pyjobs.cli.reasons import in_language
 from pyjobs.cli.text import one_line
 from pyjobs.cli.views import JobRow, jobs_noun
-from pyjobs.errors import Conflict, Exit
+from pyjobs.errors import Conflict, Exit, Invalid
 from pyjobs.jobs import FINAL, Job, Run, RunState
 from pyjobs.ports import JobQuery, RunQuery
 
@@ -84,7 +84,7 @@ def show(
 
     app = app_of(ctx, output, json=json, makes=False)
     job = app.service.jobs.find(name)
-    fires = app.service.jobs.next_fires(job, 3)
+    fires = _fires_or_warning(app, job)
     runs = app.service.runs.list(RunQuery(job_id=job.id, limit=5))
     row = rows_of(app, [job])[0]
     extra = {"next_fires": [app.view.iso(ms) for ms in fires]}
@@ -240,6 +240,15 @@ def rows_of(app: App, jobs: Iterable[Job]) -> list[JobRow]:
     running = {run.job_id: run for run in active if run.state is RunState.RUNNING}
     alone = {job_id for job_id, run in running.items() if left_alone(app.settings, run)}
     return [JobRow(job, running=job.id in running, alone=job.id in alone) for job in listed]
+
+
+def _fires_or_warning(app: App, job: Job) -> Sequence[int]:
+    """The next fires of a job that is shown whatever another program wrote into its row."""
+    try:
+        return app.service.jobs.next_fires(job, 3)
+    except Invalid as exc:
+        app.warn("job.bad_schedule", name=job.name, why=exc.text(app.lang))
+        return ()
 
 
 def _find(app: App, names: Sequence[str]) -> list[Job]:

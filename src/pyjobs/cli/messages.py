@@ -158,6 +158,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "job.was_stopped": ("`{name}` was stopped already", "`{name}` 已处于停止状态"),
     "job.started": ("started `{name}`", "已启动 `{name}`"),
     "job.next_fire": ("next at {when}, {relative}", "下次执行：{when}（{relative}）"),
+    "job.bad_schedule": ("the schedule of `{name}` cannot be used: {why}", "`{name}` 的计划无法使用：{why}"),
     "job.no_fires": ("`{name}` does not fire by itself", "`{name}` 不会自动执行"),
     "job.no_runs": ("`{name}` has not run yet", "`{name}` 尚未执行"),
     "job.all_right": ("every next fire is right", "所有下次执行时间均正确"),
