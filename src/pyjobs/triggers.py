@@ -232,11 +232,6 @@ def trigger_of(job: Job, default_zone: str) -> Trigger:
     return ManualTrigger()
 
 
-def check_zone(name: str) -> None:
-    """Raise BadTrigger unless there is such a time zone."""
-    _zone(name, "timezone")
-
-
 @lru_cache(maxsize=4096)
 def _shared_cron(expr: str, zone: str, gap: Gap, fold: Fold, anchor_ms: int) -> Trigger:
     return parse_cron(expr, zone, gap=gap, fold=fold, anchor_ms=anchor_ms)

@@ -129,7 +129,9 @@ class TestAStoreThatIsGone:
         cli("job", "add", "a", "--manual", "--command", "true")
         store = cli.home / "data" / "jobs.db"
         store.unlink()
-        for words in (["list"], ["job", "add", "b", "--manual", "--command", "true"], ["status"], ["job", "stop-all"]):
+        shown = cli.try_("status")  # which says how the daemon is before that
+        assert (shown.exit_code, "is gone: there was one here" in shown.stderr) == (5, True)
+        for words in (["list"], ["job", "add", "b", "--manual", "--command", "true"], ["job", "stop-all"]):
             said = cli.error(*words, code=5)
             assert f"the store `{store}` is gone" in said
             assert f"`rm {store}-made`" in said

@@ -551,8 +551,6 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
         return int(self.fact("revision") or 0)
 
 
-
-
 def _marks(values: Iterable[Any]) -> str:
     return ", ".join("?" for _ in values)
 
