@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from pyjobs.alerts import Delivery, DeliveryState, Incident, IncidentState, Mark
 from pyjobs.clock import Clock
 from pyjobs.errors import Conflict, NameTaken, NotFound, StoreBusy
 from pyjobs.jobs import ACTIVE, Job, JobState, Run, RunState, Source, TriggerType
@@ -268,6 +269,10 @@ class MemoryStore:
         #: (job id or 0, how it ended) of what was launched.
         self._executed: list[tuple[int, End]] = []
         self._events: list[Event] = []
+        self._marks: list[Mark] = []
+        self._incidents: dict[int, Incident] = {}
+        self._deliveries: dict[int, Delivery] = {}
+        self._alert_ids = itertools.count(1)
         self._revision = 0
         self._job_ids = itertools.count(1)
         self._run_ids = itertools.count(1)
@@ -284,6 +289,7 @@ class MemoryStore:
         before = (dict(self._jobs), dict(self._runs), dict(self._facts), self._revision)
         permits = (dict(self._entries), dict(self._tokens), dict(self._admins))
         executed, events = len(self._executed), list(self._events)
+        alerts = (list(self._marks), dict(self._incidents), dict(self._deliveries))
         self._depth += 1
         self._changes += 1
         try:
@@ -294,6 +300,7 @@ class MemoryStore:
                 self._entries, self._tokens, self._admins = permits
                 del self._executed[executed:]
                 self._events = events
+                self._marks, self._incidents, self._deliveries = alerts
             raise
         finally:
             self._depth -= 1
@@ -619,6 +626,67 @@ class MemoryStore:
             gone, self._events = len(self._events) - len(kept), kept
         return gone
 
+    # what is told of trouble
+    def watched_jobs(self) -> list[Job]:
+        return [job for job in self._jobs.values() if job.alerts]
+
+    def alerts_wanted(self) -> bool:
+        waiting = any(d.state is DeliveryState.WAITING for d in self._deliveries.values())
+        return bool(self.watched_jobs() or self.incidents()) or waiting
+
+    def marks(self, limit: int) -> list[Mark]:
+        return self._marks[:limit]
+
+    def forget_marks(self, up_to: int) -> None:
+        with self.transaction():
+            self._marks = [mark for mark in self._marks if mark.id > up_to]
+
+    def live_incident(self, cause: str) -> Incident | None:
+        return next((i for i in self.incidents() if i.cause == cause), None)
+
+    def incidents(self, *, closed: bool = False, limit: int = 1000) -> list[Incident]:
+        found = [i for i in self._incidents.values() if closed or i.state is not IncidentState.CLOSED]
+        return found[::-1][:limit]
+
+    def incident(self, incident_id: int) -> Incident | None:
+        return self._incidents.get(incident_id)
+
+    def save_incident(self, incident: Incident) -> Incident:
+        with self.transaction():
+            stored = replace(incident, id=incident.id or next(self._alert_ids))
+            self._incidents[stored.id] = stored
+        return stored
+
+    def drop_incident(self, incident_id: int) -> None:
+        with self.transaction():
+            self._incidents.pop(incident_id, None)
+            kept = {d.id: d for d in self._deliveries.values() if d.incident_id != incident_id}
+            self._deliveries = kept
+
+    def forget_incidents(self, before_ms: int) -> int:
+        old = [i.id for i in self._incidents.values() if i.closed_ms is not None and i.closed_ms < before_ms]
+        for incident_id in old:
+            self.drop_incident(incident_id)
+        return len(old)
+
+    def save_delivery(self, delivery: Delivery) -> Delivery:
+        with self.transaction():
+            stored = replace(delivery, id=delivery.id or next(self._alert_ids))
+            self._deliveries[stored.id] = stored
+        return stored
+
+    def deliveries(self, *, incident_ids: Sequence[int] | None = None, due_ms: int | None = None) -> list[Delivery]:
+        return [
+            d
+            for d in self._deliveries.values()
+            if (incident_ids is None or d.incident_id in incident_ids)
+            and (due_ms is None or (d.state is DeliveryState.WAITING and d.next_ms <= due_ms))
+        ]
+
+    def last_sent_ms(self, channel: str) -> int | None:
+        sent = [d.sent_ms for d in self._deliveries.values() if d.channel == channel and d.sent_ms is not None]
+        return max(sent, default=None)
+
     # facts about the whole
     def fact(self, name: str) -> str | None:
         return self._facts.get(name)
@@ -672,6 +740,8 @@ class MemoryStore:
         job = self._jobs.get(run.job_id or 0)
         if job is None:
             return
+        if job.alerts and end.state in (RunState.SUCCESS, RunState.FAILED, RunState.TIMEOUT, RunState.LOST):
+            self._marks.append(Mark(next(self._alert_ids), run.exec_id))
         if end.state is not RunState.SKIPPED:
             took = job.last_duration_ms if end.duration_ms is None else end.duration_ms
             self._change_job(job.id, last_state=end.state, last_duration_ms=took)

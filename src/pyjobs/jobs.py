@@ -176,6 +176,8 @@ class Job:
     #: Failures that are worth another attempt, as `retries.retry_on` reads them; empty: all.
     retry_on: str = ""
     on_lost: OnLost = OnLost.RECORD
+    #: What is told about it, as `alertpolicy.alert_policy` reads it; empty: nothing.
+    alerts: str = ""
     state: JobState = JobState.WAITING
     #: Why the job is stopped, when it stopped itself.
     stop_reason: str = ""

@@ -12,6 +12,7 @@ from pyjobs.commandtext import Spec
 from pyjobs.jobs import Job, Run, RunState, Source
 
 if TYPE_CHECKING:  # few commands need it
+    from pyjobs.alerts import Delivery, Incident, Mark
     from pyjobs.permits import Admin, ApiToken, IpEntry
 
 __all__ = [
@@ -569,6 +570,46 @@ class Store(Protocol):
 
     def forget_events(self, before_ms: int) -> int:
         """Delete those before an instant; answers how many."""
+
+    # what is told of trouble
+    def watched_jobs(self) -> list[Job]:
+        """Jobs that say what is to be told about them, by id."""
+
+    def alerts_wanted(self) -> bool:
+        """Whether anything is watched, open or on its way; the cost does not depend on how much there is."""
+
+    def marks(self, limit: int) -> list[Mark]:
+        """Ends of runs of watched jobs that nobody has looked at yet, oldest first."""
+
+    def forget_marks(self, up_to: int) -> None:
+        """Delete those that have been looked at."""
+
+    def live_incident(self, cause: str) -> Incident | None:
+        """The one of this cause that is not closed."""
+
+    def incidents(self, *, closed: bool = False, limit: int = 1000) -> list[Incident]:
+        """Those that are not closed, newest first; with `closed` all of them."""
+
+    def incident(self, incident_id: int) -> Incident | None:
+        """The one with this id."""
+
+    def save_incident(self, incident: Incident) -> Incident:
+        """Store it: a new one (id 0) gets its id, another one is replaced."""
+
+    def drop_incident(self, incident_id: int) -> None:
+        """Delete one, with its deliveries."""
+
+    def forget_incidents(self, before_ms: int) -> int:
+        """Delete those that were closed before an instant, with their deliveries; answers how many."""
+
+    def save_delivery(self, delivery: Delivery) -> Delivery:
+        """Store it: a new one (id 0) gets its id, another one is replaced."""
+
+    def deliveries(self, *, incident_ids: Sequence[int] | None = None, due_ms: int | None = None) -> list[Delivery]:
+        """Those of some incidents, or those that wait and are due by an instant, oldest first; at most 1000."""
+
+    def last_sent_ms(self, channel: str) -> int | None:
+        """When something went through a channel last."""
 
     # facts about the whole
     def fact(self, name: str) -> str | None:

@@ -12,6 +12,7 @@ from fakes import NOW_MS, MemoryStore, a_job, a_run, claimed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pyjobs.alerts import Delivery, DeliveryState, Incident, IncidentState, Notice
 from pyjobs.errors import Conflict, NameTaken, NotFound
 from pyjobs.jobs import (
     FINAL,
@@ -101,6 +102,7 @@ class TestJobs:
             retry_backoff=Backoff.EXPONENTIAL,
             retry_on="75,timeout",
             on_lost=OnLost.RETRY,
+            alerts="failures=3,recovery",
             state=JobState.STOPPED,
             stop_reason="why",
             next_fire_ms=NOW_MS + 1,
@@ -906,3 +908,61 @@ class TestEvents:
         with pytest.raises(ZeroDivisionError):
             note_and_fail()
         assert store.events() == []
+
+
+class TestAlerts:
+    def test_ends_of_watched_jobs_are_marked_in_their_order(self, store: Store) -> None:
+        watched = store.add_job(a_job("a", alerts="failure"))
+        other = store.add_job(a_job("b"))
+        assert [job.name for job in store.watched_jobs()] == ["a"]
+        first, second = put(store, a_run(watched)), put(store, a_run(watched))
+        for run in (second, put(store, a_run(other)), first):
+            store.end_runs([end(run, RunState.FAILED)], run.owner)
+        marks = store.marks(10)
+        assert [mark.exec_id for mark in marks] == [second.exec_id, first.exec_id]
+        assert store.marks(1) == marks[:1]
+        store.forget_marks(marks[0].id)
+        assert store.marks(10) == marks[1:]
+
+    @pytest.mark.parametrize("state", [RunState.KILLED, RunState.SKIPPED])
+    def test_what_somebody_ended_is_no_end_to_look_at(self, store: Store, state: RunState) -> None:
+        ended(store, a_run(store.add_job(a_job(alerts="failure"))), state)
+        assert store.marks(10) == []
+
+    def test_an_incident_is_read_as_it_was_stored(self, store: Store) -> None:
+        incident = Incident(cause="job:1:late", job_id=1, title="späť 晚", text="x\ny", severity="page",
+                            labels={"a": "b"}, state=IncidentState.OPEN, tell_end=False, count=3, since_ms=NOW_MS,
+                            opened_ms=NOW_MS + 1, told_ms=NOW_MS + 2, acked_ms=NOW_MS + 3, acked_by="me")  # fmt: skip
+        stored = store.save_incident(incident)
+        assert stored.id
+        assert store.incident(stored.id) == store.live_incident("job:1:late") == replace(incident, id=stored.id)
+        closed = store.save_incident(replace(stored, state=IncidentState.CLOSED, closed_ms=NOW_MS + 9))
+        assert store.live_incident("job:1:late") is None
+        assert (store.incidents(), store.incidents(closed=True)) == ([], [closed])
+        assert store.forget_incidents(NOW_MS + 9) == 0
+        assert store.forget_incidents(NOW_MS + 10) == 1
+        assert store.incident(stored.id) is None
+
+    def test_a_delivery_waits_until_it_is_sent(self, store: Store) -> None:
+        incident = store.save_incident(Incident(cause="c", title="t", since_ms=NOW_MS))
+        assert store.alerts_wanted()
+        delivery = store.save_delivery(
+            Delivery(incident_id=incident.id, channel="ops", notice=Notice.OPENED, title="t", text="x",
+                     fields={"n": 1}, created_ms=NOW_MS, next_ms=NOW_MS + 5)
+        )  # fmt: skip
+        assert store.deliveries(due_ms=NOW_MS + 4) == []
+        assert store.deliveries(due_ms=NOW_MS + 5) == store.deliveries(incident_ids=[incident.id]) == [delivery]
+        assert store.last_sent_ms("ops") is None
+        store.save_delivery(replace(delivery, state=DeliveryState.SENT, sent_ms=NOW_MS + 6, attempts=1))
+        assert store.deliveries(due_ms=NOW_MS + 99) == []
+        assert store.last_sent_ms("ops") == NOW_MS + 6
+        store.drop_incident(incident.id)
+        assert store.deliveries(incident_ids=[incident.id]) == []
+        assert not store.alerts_wanted()
+
+    def test_a_watched_job_wants_alerts(self, store: Store) -> None:
+        assert not store.alerts_wanted()
+        job = store.add_job(a_job(alerts="failure"))
+        assert store.alerts_wanted()
+        store.update_job(replace(job, alerts=""))
+        assert not store.alerts_wanted()

@@ -56,6 +56,7 @@ class JobParams(Params):
         None
     )
     on_lost: Annotated[Text | None, _doc("执行丢失后：record 或 retry")] = None
+    alerts: Annotated[Text | None, _doc("告警条件，空为不告警", "failures=3,recovery,late=5m,silent=26h")] = None
     url: Annotated[Text | None, _doc("http：地址（代替 command）")] = None
     http_mode: Annotated[Text | None, _doc("http：请求方法")] = None
     headers: Annotated[Text | None, _doc("http：请求头，以 ||| 分隔")] = None
@@ -113,6 +114,7 @@ def fields_of(said: JobParams, zone: ZoneInfo) -> JobFields:
         retry_backoff=said.retry_backoff,
         retry_on=said.retry_on,
         on_lost=said.on_lost,
+        alerts=said.alerts,
         state=None if said.state == 1 else said.state,  # 1 is what a running job shows: nothing that one can set
     )
 

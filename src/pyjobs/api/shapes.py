@@ -47,6 +47,7 @@ class JobShape(Shape):
     retry_on: str
     on_lost: Literal["record", "retry"]
     retries: int = Field(description="失败后重试的次数（命令文本中 times 减一）")
+    alerts: str = Field(description="告警条件", examples=["failures=3,recovery"])
     stop_reason: str
     last_status: str | None
     last_duration_ms: int | None

@@ -59,6 +59,7 @@ def job_view(job: Job, active: Active | None, zone: ZoneInfo) -> dict[str, Any]:
         "retry_on": job.retry_on,
         "on_lost": job.on_lost.value,
         "retries": retries(job.command),
+        "alerts": job.alerts,
         "stop_reason": job.stop_reason,
         "last_status": job.last_state.value if job.last_state else None,
         "last_duration_ms": job.last_duration_ms,

@@ -76,6 +76,11 @@ class JobFlags:
         typer.Option("--on-lost", help="When nobody knows how a run ended.", show_default=False),
     ] = None
 
+    alert: Annotated[
+        _TEXT,
+        _flag("--alert", "What to tell, such as `failures=3,recovery,late=5m,longer=1h,silent=26h`.", metavar="LIST"),
+    ] = None
+
     allow_mode: Annotated[
         _TEXT,
         _flag(

@@ -49,6 +49,7 @@ def job_page(app: App, row: JobRow, fires: Sequence[int], runs: Sequence[Run], *
             ("f.backoff", job.retry_backoff.value if job.retry_backoff is not Backoff.FIXED else ""),
             ("f.retry_on", job.retry_on),
             ("f.on_lost", job.on_lost.value if job.on_lost is not OnLost.RECORD else ""),
+            ("f.alerts", job.alerts),
             ("f.grace", f"{job.grace_s}s"),
             ("f.count", f"{job.run_count} / {job.max_run_count}" if job.max_run_count else str(job.run_count)),
             ("f.created", view.full(job.created_ms)),

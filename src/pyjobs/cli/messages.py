@@ -91,6 +91,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "f.schedule_then": ("SCHEDULE THEN", "当时计划"),
     "f.before": ("DUE BEFORE", "前一次"),
     "f.after": ("DUE AFTER", "后一次"),
+    "f.alerts": ("ALERTS", "告警"),
     "f.retry_of": ("MADE FOR", "替代"),
     "f.method": ("METHOD", "请求方法"),
     "f.url": ("URL", "地址"),

@@ -40,6 +40,7 @@ _BY_FIELD = {
     "interval_seconds": "--every",
     "at": "--at",
     "max_run_count": "--max-runs",
+    "alerts": "--alert",
 } | {name: f"--{name.replace('_', '-')}" for name in (
     "desc", "timezone", "dst_gap", "dst_fold", "allow_mode", "misfire", "catchup_window", "timeout", "grace",
     "retry_backoff", "retry_on", "on_lost"
@@ -91,6 +92,7 @@ def fields_of(flags: JobFlags, zone: ZoneInfo, old: Job | None = None) -> JobFie
         retry_backoff=flags.retry_backoff and flags.retry_backoff.value,
         retry_on=flags.retry_on,
         on_lost=flags.on_lost and flags.on_lost.value,
+        alerts=flags.alert,
     )
 
 
@@ -144,6 +146,8 @@ def named_as_typed(flags: JobFlags) -> Iterator[None]:
             exc.rename("--raw" if exc.field == "command" else f"【{exc.field}】")
         raise
     except Invalid as exc:
+        if exc.field.startswith("alerts: "):
+            exc.rename(f"--alert {exc.field.removeprefix('alerts: ')}")
         if exc.field in _BY_FIELD:
             exc.rename(_BY_FIELD[exc.field])
         raise

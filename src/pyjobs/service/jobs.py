@@ -57,6 +57,7 @@ class JobFields:
     retry_backoff: str | None = None
     retry_on: str | None = None
     on_lost: str | None = None
+    alerts: str | None = None
     state: int | None = None
 
 
@@ -520,6 +521,12 @@ def _retry_on(value: str) -> str:
     return ",".join(filter(None, (part.strip() for part in value.split(","))))
 
 
+def _alerts(value: str) -> str:
+    from pyjobs.alertpolicy import canonical  # few jobs say something
+
+    return canonical(value) if value else ""
+
+
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "name": _name,
     "desc": _desc,
@@ -540,5 +547,6 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "retry_backoff": lambda value: _choice("retry_backoff", Backoff, value),
     "retry_on": _retry_on,
     "on_lost": lambda value: _choice("on_lost", OnLost, value),
+    "alerts": _alerts,
     "state": lambda value: _choice("state", JobState, value),
 }

@@ -206,7 +206,60 @@ CREATE TABLE events (
     "CREATE INDEX events_at ON events (at)",
     "CREATE TRIGGER drop_events AFTER DELETE ON jobs BEGIN DELETE FROM events WHERE job_id = old.id; END",
 )
-_STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _PERMITS, _FIGURES, _BY_STATE, _RETRIES, _EVENTS, COUNTERS)
+#: What is told about jobs and rules. A mark says that a run of a watched job ended: whoever tells looks at each once.
+_ALERTS = (
+    "ALTER TABLE jobs ADD COLUMN alerts TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX jobs_alerts ON jobs (id) WHERE alerts <> ''",
+    "CREATE TABLE alert_marks (id INTEGER PRIMARY KEY AUTOINCREMENT, exec_id TEXT NOT NULL)",
+    """
+CREATE TRIGGER mark_ends AFTER UPDATE OF state ON job_logs
+WHEN old.state IN ('queued', 'running') AND new.state IN ('success', 'failed', 'timeout', 'lost')
+AND EXISTS (SELECT 1 FROM jobs WHERE id = new.job_id AND alerts <> '') BEGIN
+    INSERT INTO alert_marks (exec_id) VALUES (new.exec_id);
+END
+""",
+    """
+CREATE TABLE alert_incidents (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    cause TEXT NOT NULL,
+    job_id INTEGER,
+    title TEXT NOT NULL,
+    text TEXT NOT NULL DEFAULT '',
+    severity TEXT NOT NULL DEFAULT '',
+    labels TEXT NOT NULL DEFAULT '{}',
+    state TEXT NOT NULL,
+    tell_end INTEGER NOT NULL DEFAULT 1,
+    count INTEGER NOT NULL DEFAULT 0,
+    since_at INTEGER NOT NULL,
+    opened_at INTEGER,
+    told_at INTEGER,
+    acked_at INTEGER,
+    acked_by TEXT NOT NULL DEFAULT '',
+    closed_at INTEGER
+)
+""",
+    "CREATE UNIQUE INDEX alert_incidents_live ON alert_incidents (cause) WHERE state <> 'closed'",
+    """
+CREATE TABLE alert_deliveries (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    incident_id INTEGER NOT NULL REFERENCES alert_incidents (id) ON DELETE CASCADE,
+    channel TEXT NOT NULL,
+    notice TEXT NOT NULL,
+    title TEXT NOT NULL,
+    text TEXT NOT NULL,
+    fields TEXT NOT NULL DEFAULT '{}',
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    created_at INTEGER NOT NULL,
+    next_at INTEGER NOT NULL,
+    sent_at INTEGER,
+    error TEXT NOT NULL DEFAULT ''
+)
+""",
+    "CREATE INDEX alert_deliveries_incident ON alert_deliveries (incident_id)",
+    "CREATE INDEX alert_deliveries_waiting ON alert_deliveries (next_at) WHERE state = 'waiting'",
+)
+_STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _PERMITS, _FIGURES, _BY_STATE, _RETRIES, _EVENTS, COUNTERS, _ALERTS)
 LATEST = len(_STEPS)
 _VERSIONS = "schema_version"
 

@@ -25,6 +25,7 @@ from pyjobs.clock import SystemClock, text
 from pyjobs.errors import Conflict, Invalid, NameTaken, NotAllowed, NotFound, StoreBusy, StoreUnusable
 from pyjobs.jobs import Job, JobState, Run, RunState
 from pyjobs.ports import Active, Claimed, End, Start
+from pyjobs.store.alerts import AlertRows
 from pyjobs.store.counters import ALL_JOBS
 from pyjobs.store.events import EventRows
 from pyjobs.store.figures import FigureRows
@@ -67,7 +68,7 @@ class _Now(threading.local):
     durable = True
 
 
-class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRows, SpanRows):
+class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRows, SpanRows, AlertRows):
     """ports.Store over one SQLite file."""
 
     def __init__(self, path: Path, *, patience_s: float = 5.0, checkpoints: bool = False) -> None:

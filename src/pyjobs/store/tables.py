@@ -102,6 +102,7 @@ def make_tables(database: Database) -> Tables:
         retry_backoff = TextField()
         retry_on = TextField()
         on_lost = TextField()
+        alerts = TextField()
 
         class Meta:
             table_name = "jobs"
@@ -158,6 +159,7 @@ JOB_COLUMNS = (
     "last_run_time", "created_at", "updated_at", "trigger_type", "interval_seconds", "run_at", "anchor_at", "timezone",
     "dst_gap", "dst_fold", "misfire", "catchup_window", "timeout", "grace", "stop_reason", "next_fire_at",
     "last_state", "last_duration_ms", "revision", "retry_backoff", "retry_on", "on_lost",
+    "alerts",
 )  # fmt: skip
 RUN_COLUMNS = (
     "id", "job_id", "output", "exec_id", "job_name", "mode", "command", "state", "source", "scheduled_for",
@@ -198,10 +200,10 @@ def _job_of(row: tuple[Any, ...]) -> Job:
     (job_id, name, desc, cron_expr, mode, command, allow_mode, max_run_count, run_count, state, last_run_time,
      created_at, updated_at, trigger_type, interval_s, run_at, anchor_at, timezone, dst_gap, dst_fold, misfire,
      catchup_window, timeout, grace, stop_reason, next_fire_at, last_state, last_duration_ms,
-     revision, retry_backoff, retry_on, on_lost) = row  # fmt: skip
+     revision, retry_backoff, retry_on, on_lost, alerts) = row  # fmt: skip
     # SQLite keeps any value in any column, whatever its type says. Rows have few shapes: each is checked once.
     if (shape := tuple(map(type, row))) not in _SHAPES:
-        _check(str, name, desc, cron_expr, mode, command, timezone, stop_reason, retry_on)
+        _check(str, name, desc, cron_expr, mode, command, timezone, stop_reason, retry_on, alerts)
         _check(int, max_run_count, run_count, interval_s, anchor_at, catchup_window, grace, revision)
         _check(int, *(n for n in (run_at, timeout, next_fire_at, last_duration_ms) if n is not None))
         _SHAPES.add(shape)
@@ -229,6 +231,7 @@ def _job_of(row: tuple[Any, ...]) -> Job:
         retry_backoff=_BACKOFFS[retry_backoff],
         retry_on=retry_on,
         on_lost=_ON_LOST[on_lost],
+        alerts=alerts,
         state=_JOB_STATES[state],
         stop_reason=stop_reason,
         last_run_ms=_ms(last_run_time),
@@ -294,6 +297,7 @@ def job_values(job: Job) -> dict[str, Any]:
         "retry_backoff": job.retry_backoff.value,
         "retry_on": job.retry_on,
         "on_lost": job.on_lost.value,
+        "alerts": job.alerts,
     }
 
 
