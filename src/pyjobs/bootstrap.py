@@ -99,6 +99,7 @@ def build_runner(settings: Settings) -> tuple[Runner, FuncExecutor]:
     Raises:
         Conflict: another runner has this store.
     """
+    from pyjobs.alertchild import AlertChild
     from pyjobs.nudge import Receiver
     from pyjobs.runner import Runner
     from pyjobs.store import open_store
@@ -112,7 +113,10 @@ def build_runner(settings: Settings) -> tuple[Runner, FuncExecutor]:
     service = build(store, receiver, clock, settings.zone_name)
     functions = build_functions(settings)
     executors = build_executors(settings, functions)
-    return Runner(settings, store, service, executors, spool, receiver, clock), functions
+    runner = Runner(settings, store, service, executors, spool, receiver, clock)
+    alerts = AlertChild(settings.home, store, clock)
+    runner.alerts, runner.end_alerts = alerts.look, alerts.close
+    return runner, functions
 
 
 class Api(NamedTuple):

@@ -103,6 +103,9 @@ class Runner:
         #: Takes what cannot be done just now; empty: all is well.
         self.heartbeat: Callable[[str], None] = lambda _: None
         self.reload: Callable[[], None] = lambda: None
+        #: Minds whoever tells alerts, and has it end.
+        self.alerts: Callable[[], None] = lambda: None
+        self.end_alerts: Callable[[], None] = lambda: None
         #: What to do when a further source of `wakeup` is readable, by its tag.
         self.on: dict[str, Callable[[], None]] = {}
 
@@ -167,6 +170,7 @@ class Runner:
 
     def close(self) -> None:
         """Release everything; commands and functions go on."""
+        self.end_alerts()
         for executor in self._executors.values():
             executor.close()
         self._receiver.close()
@@ -268,6 +272,7 @@ class Runner:
             (_EVERY_S, self.slots.trim),
             (_EVERY_S, self._service.runs.clean_up),
             (_EVERY_S * 2, self.reload),
+            (_EVERY_S * 2, self.alerts),
             (_SWEEP_S, self._sweep),
             (_TIDY_S, self._forget_old_events),
         ):

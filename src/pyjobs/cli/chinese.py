@@ -131,6 +131,10 @@ HELPS = {
     "Leave the REST API out.": "不启动 REST API。",
     "For your own manager, without root.": "安装到用户级 systemd，无需 root。",
     "Only print the unit.": "仅输出单元文件。",
+    # alerts
+    "Alerts, as `alert list` numbers them.": "告警编号，见 `alert list`。",
+    "Channels of alerting.yml; none: all of them.": "alerting.yml 中的渠道，省略则为全部。",
+    "Those that are over, too.": "包括已恢复的告警。",
     # the API
     "An address or a network, such as `10.0.0.0/8`.": "IP 地址或网段，如 `10.0.0.0/8`。",
     "Even if the API answers this machine no more.": "即使 API 将不再响应本机。",

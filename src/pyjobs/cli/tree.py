@@ -96,6 +96,12 @@ _DAEMON = Branch("Run the daemon that fires jobs", "运行触发任务的守护�
     "logs": Entry("daemon:logs", "Show the system log", "显示系统日志"),
     "install": Entry("install:install", "Write a systemd unit that runs it", "写入用于运行它的 systemd 单元"),
 })  # fmt: skip
+_ALERT = Branch("See what is wrong and who was told", "查看告警及其通知情况", {
+    "list": Entry("alert:list_", "List what is wrong now", "列出当前告警"),
+    "ack": Entry("alert:ack", "Say that you look after it", "确认告警，不再提醒"),
+    "test": Entry("alert:test_", "Send a test message", "发送测试消息"),
+    "check": Entry("alert:check", "Check alerting.yml", "检查 alerting.yml"),
+})  # fmt: skip
 _CONFIG = Branch("Look at the settings", "查看配置", {
     "show": Entry("config:show", "Show all settings", "显示所有配置"),
     "path": Entry("config:path", "Show where everything is", "显示各文件的位置"),
@@ -140,6 +146,7 @@ ROOT = Branch("A job scheduler that one person can run", "一个人也能运行�
     "daemon": _DAEMON,
     "api": _API,
     "ip": _IP,
+    "alert": _ALERT,
     "config": _CONFIG,
     "completion": Entry("completions:completion", "Print a completion script for a shell", "输出命令补全脚本"),
     "start": Entry("compat:start", "Start the daemon", "启动服务", hidden=True),

@@ -20,6 +20,7 @@ from pyjobs.service.system import System
 if TYPE_CHECKING:  # few commands need them
     from pyjobs.service.access import Access
     from pyjobs.service.accounts import Accounts
+    from pyjobs.service.alerts import Alerts
     from pyjobs.service.inquiry import Inquiry
     from pyjobs.service.statistics import Statistics
 
@@ -37,6 +38,8 @@ class Service:
     access: Callable[[], Access]
     #: Admins.
     accounts: Callable[[], Accounts]
+    #: Incidents.
+    alerts: Callable[[], Alerts]
     #: What became of fires, and why.
     inquiry: Callable[[], Inquiry]
     #: What ran in the last days.
@@ -65,6 +68,12 @@ def build(store: Store, nudge: Nudge, clock: Clock, default_zone: str, settings:
 
         return Accounts(store, clock, cache(partial(secret_of, base)))
 
+    @cache
+    def alerts() -> Alerts:
+        from pyjobs.service.alerts import Alerts
+
+        return Alerts(store, clock)
+
     jobs = Jobs(store, nudge, clock, default_zone)
     runs, system = Runs(store, nudge, clock, jobs), System(store, nudge, clock, jobs)
 
@@ -80,4 +89,4 @@ def build(store: Store, nudge: Nudge, clock: Clock, default_zone: str, settings:
 
         return Statistics(store, clock, jobs)
 
-    return Service(jobs, runs, system, access, accounts, inquiry, statistics, store.close)
+    return Service(jobs, runs, system, access, accounts, alerts, inquiry, statistics, store.close)

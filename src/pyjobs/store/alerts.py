@@ -127,7 +127,9 @@ class AlertRows(ABC):
         if due_ms is not None:
             where.append("state = 'waiting' AND next_at <= ?")
             values.append(due_ms)
-        sql = f"SELECT {', '.join(_DELIVERY)} FROM alert_deliveries WHERE {' AND '.join(where)} ORDER BY id LIMIT {_MOST}"
+        sql = (
+            f"SELECT {', '.join(_DELIVERY)} FROM alert_deliveries WHERE {' AND '.join(where)} ORDER BY id LIMIT {_MOST}"
+        )
         return [
             Delivery(
                 id=row[0], incident_id=row[1], channel=row[2], notice=Notice(row[3]), title=row[4], text=row[5],
