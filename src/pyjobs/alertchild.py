@@ -14,7 +14,7 @@ from pyjobs.ports import Store
 __all__ = ["AlertChild"]
 
 _log = logging.getLogger(__name__)
-_FIRST_PAUSE_S = 5.0
+_FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 300.0
 
 

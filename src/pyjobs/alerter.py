@@ -41,7 +41,7 @@ _TIDY_S = 3600
 #: As long as runs are kept.
 _OLD_MS = 90 * 24 * 3_600_000
 #: How long nothing may be watched before it ends.
-_IDLE_S = 10
+_IDLE_S = 3
 #: Threads that never come back; with a new process they are gone.
 _MOST_STUCK = 5
 

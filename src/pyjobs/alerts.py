@@ -51,6 +51,8 @@ class Finding:
     severity: str = "warning"
     labels: Mapping[str, str] = field(default_factory=dict)
     job_id: int | None = None
+    #: Since when it is wrong; None: since now.
+    since_ms: int | None = None
     #: It is told once it was found so often, and has been there for so long.
     needed: int = 1
     for_ms: int = 0

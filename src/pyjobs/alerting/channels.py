@@ -32,6 +32,8 @@ FIELDS: Mapping[str, Any] = {
     "home": "/srv/pyjobs",
 }
 _MASK = "******"
+#: Shorter parts of an address are words such as `v1`.
+_SHORTEST_SECRET = 6
 _STEP_S = 20.0
 _SHOWN_CHARS = 200
 _JSON_TYPE = "application/json"
@@ -141,7 +143,11 @@ class Webhook:
             raise _hidden(failed, self._secrets())
 
     def _secrets(self) -> list[str]:
-        return [*_secret_parts(self.url), *(value for _, value in self.headers)]
+        """What may be secret: login, path and query of the address, and values of headers; not its host."""
+        parts = urlsplit(self.url)
+        rest = parts.path.removeprefix("/") + (f"?{parts.query}" if parts.query else "")
+        login = [parts.username or "", parts.password or ""]
+        return [*_secret_parts(f"x://{rest}"), *login, *(value for _, value in self.headers)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +244,8 @@ def _host_of(url: str) -> str:
 def _secret_parts(url: str) -> list[str]:
     """Parts of an address that may be secret, as they may come back in a message."""
     rest = url.partition("://")[2]
-    login, has_login, after = rest.rpartition("@")
-    pieces = [piece for piece in re.split(r"[/?&=:]", after) if len(piece) >= 8]
-    pieces += [piece for piece in login.split(":") if has_login and piece]
-    return [url, rest, *pieces, *(quote(piece, safe="") for piece in pieces)]
+    pieces = [piece for piece in re.split(r"[/?&=:@]", rest) if len(piece) >= _SHORTEST_SECRET]
+    return [rest if len(rest) >= _SHORTEST_SECRET else "", *pieces, *(quote(piece, safe="") for piece in pieces)]
 
 
 def _hidden(exc: PyjobsError, secrets: list[str]) -> RunFailed:

@@ -288,15 +288,22 @@ class _Reader:
         start = node.start_mark
         if not isinstance(node, yaml.ScalarNode):
             return start.line + 1, start.column + 1
-        if node.style in ("|", ">"):
-            before = node.value[:offset] if node.style == "|" else ""
+        if node.style == "|":
+            before = node.value[:offset]
             line = start.line + 1 + before.count("\n")
-            text = self._lines[line] if line < len(self._lines) else ""
-            column = len(text) - len(text.lstrip()) + (len(before.rpartition("\n")[2]) if before else 0)
-            return line + 1, column + 1
+            column = before.rpartition("\n")[2]
+            # The block's indentation is what the source has more than the value.
+            text, own = self._line(line), node.value.split("\n")[before.count("\n")]
+            return line + 1, max(0, len(text) - len(own)) + len(column) + 1
+        if node.style == ">":
+            text = self._line(start.line + 1)
+            return start.line + 2, len(text) - len(text.lstrip()) + 1
         if start.line != node.end_mark.line:
             return start.line + 1, start.column + 1
         return start.line + 1, start.column + 1 + (1 if node.style else 0) + offset
+
+    def _line(self, number: int) -> str:
+        return self._lines[number] if number < len(self._lines) else ""
 
     def _mapping(self, node: yaml.Node, known: Sequence[str], what: str, what_zh: str) -> dict[str, yaml.Node]:
         """Key -> value node; an unknown key is refused, with the nearest one."""

@@ -56,7 +56,9 @@ class Incidents:
         """
         with self._store.transaction():
             live = self._store.live_incident(finding.cause)
-            incident = live or Incident(cause=finding.cause, title="", since_ms=now_ms)
+            incident = live or Incident(
+                cause=finding.cause, title="", since_ms=now_ms if finding.since_ms is None else finding.since_ms
+            )
             opened = incident.state is IncidentState.OPEN
             if again or live is None:
                 incident = replace(incident, count=incident.count + 1)

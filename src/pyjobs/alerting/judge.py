@@ -155,7 +155,7 @@ class JobJudge:
             f"执行 {run.exec_id} 于 {when} 结束：{run.state.value}",
         )
         reason = f"\n{run.error[:_TEXT_CHARS]}" if run.error else ""
-        return self._finding("failures", job, policy, text + reason, needed=policy.failures)
+        return self._finding("failures", job, policy, text + reason, needed=policy.failures, since_ms=run.ended_ms)
 
     def _timed(self, what: str, job: Job, policy: AlertPolicy, run: Run, now_ms: int) -> Finding:
         end = run.ended_ms or now_ms

@@ -25,7 +25,7 @@ __all__ = ["GIVE_UP_MS", "Post", "pause_ms", "try_now"]
 
 _log = logging.getLogger(__name__)
 GIVE_UP_MS = 24 * 3_600_000
-_FIRST_PAUSE_MS = 10_000
+_FIRST_PAUSE_MS = 5_000
 _LONGEST_PAUSE_MS = 15 * 60_000
 #: What takes longer has failed, whatever comes of it.
 LIMIT_S = 60.0

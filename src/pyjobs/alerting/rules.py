@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterable, Sequence
 
 from pyjobs.alerting.expression import Labels
@@ -69,7 +70,8 @@ def _finding(rule: Rule, labels: Labels, value: float) -> Finding:
     texts = {name: annotated(text, value, said) for name, text in rule.annotations.items()}
     title = texts.pop("summary", "") or rule.name
     job_name = said.get("job_name", "")
-    about = f" ({job_name})" if job_name and job_name not in title else ""
+    named = re.search(rf"(?<!\w){re.escape(job_name)}(?!\w)", title)
+    about = f" ({job_name})" if job_name and not named else ""
     lines = [*texts.values(), f"{rule.expr} ({value:g})"]
     return Finding(
         cause=_cause(rule, labels),

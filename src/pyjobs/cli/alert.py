@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyjobs.alerting.channels import Channel
     from pyjobs.alerting.file import Alerting, Problem
 
-__all__ = ["ack", "check", "list_", "test_"]
+__all__ = ["ack", "check", "list_", "send_test"]
 
 IdArgs = Annotated[list[str], typer.Argument(metavar="ID...", help="Alerts, as `alert list` numbers them.")]
 ChannelArgs = Annotated[
@@ -56,7 +56,7 @@ def ack(ctx: typer.Context, ids: IdArgs) -> None:
 
 
 @examples("pyjobs alert test", "pyjobs alert test ops-mail")
-def test_(ctx: typer.Context, channels: ChannelArgs = None) -> None:
+def send_test(ctx: typer.Context, channels: ChannelArgs = None) -> None:
     """Send a test message, now and from here. Exit code 1 when one does not get through."""
     app = app_of(ctx)
     alerting = _read(app)

@@ -99,7 +99,7 @@ _DAEMON = Branch("Run the daemon that fires jobs", "运行触发任务的守护�
 _ALERT = Branch("See what is wrong and who was told", "查看告警及其通知情况", {
     "list": Entry("alert:list_", "List what is wrong now", "列出当前告警"),
     "ack": Entry("alert:ack", "Say that you look after it", "确认告警，不再提醒"),
-    "test": Entry("alert:test_", "Send a test message", "发送测试消息"),
+    "test": Entry("alert:send_test", "Send a test message", "发送测试消息"),
     "check": Entry("alert:check", "Check alerting.yml", "检查 alerting.yml"),
 })  # fmt: skip
 _CONFIG = Branch("Look at the settings", "查看配置", {
