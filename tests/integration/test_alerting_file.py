@@ -67,7 +67,7 @@ def test_channels_and_times_are_read(file: Path) -> None:
     assert found.channels == (
         Mail("mail", ("a@example.org", "b@example.org", "c@example.org")),
         Webhook("hook", "https://example.org/x", "PUT", (("Authorization", "Bearer x"),)),
-        AppriseChannel("chat", "tgram://token/chat"),
+        AppriseChannel("chat", "tgram://token/chat", 6),
     )
 
 

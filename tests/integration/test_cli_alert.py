@@ -132,6 +132,12 @@ class TestCheck:
         (cli.home / "alerting.yml").write_text("rules: [")
         assert "alerting.yml: 1:9: is not YAML" in cli.error("alert", "check", code=8)
 
+    @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what apprise imports
+    def test_what_apprise_does_not_know_is_wrong(self, cli: Cli) -> None:
+        (cli.home / "alerting.yml").write_text("channels:\n  chat: {type: apprise, url: 'nosuch://token'}\n")
+        done = cli.try_("alert", "check")
+        assert (done.exit_code, done.stdout) == (8, "alerting.yml:2:1: apprise does not understand `nosuch://******`\n")
+
     def test_no_file_is_no_mistake(self, cli: Cli) -> None:
         assert "there is no `" in cli.try_("alert", "check").stderr
         assert cli.json("alert", "check")["problems"] == []

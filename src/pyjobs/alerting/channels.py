@@ -156,6 +156,8 @@ class AppriseChannel:
 
     name: str
     url: str
+    #: Of the file, for whoever has to mend it.
+    line: int = 1
     kind: str = "apprise"
 
     @property

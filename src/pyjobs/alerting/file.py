@@ -19,9 +19,9 @@ import yaml
 from pyjobs.alerting.channels import AppriseChannel, Channel, Mail, Webhook, bad_template
 from pyjobs.alerting.expression import BadExpression, Node, parse
 from pyjobs.durations import parse_duration, shown
-from pyjobs.errors import Invalid
+from pyjobs.errors import Invalid, RunFailed
 
-__all__ = ["FILE_NAME", "Alerting", "BadAlerting", "Problem", "Rule", "annotated", "read"]
+__all__ = ["FILE_NAME", "Alerting", "BadAlerting", "Problem", "Rule", "annotated", "read", "unreachable"]
 
 FILE_NAME = "alerting.yml"
 _LARGEST = 1 << 20
@@ -126,6 +126,18 @@ def annotated(text: str, value: float, labels: Mapping[str, str]) -> str:
     return _PLACE.sub(fill, text)
 
 
+def unreachable(alerting: Alerting) -> list[Problem]:
+    """Channels that only apprise can judge, and does not know; imports it, where there is such a channel."""
+    found = []
+    for channel in alerting.channels:
+        if isinstance(channel, AppriseChannel):
+            try:
+                channel.check()
+            except RunFailed as exc:
+                found.append(Problem(channel.line, 1, exc.text("en"), exc.text("zh"), channel.name))
+    return found
+
+
 class _Wrong(Exception):
     """Something at a place makes a rule or a channel unusable."""
 
@@ -222,7 +234,9 @@ class _Reader:
         if kind == "email":
             return Mail(name, self._recipients(node, said))
         url = self._url(name, node, said)
-        return AppriseChannel(name, url) if kind == "apprise" else self._webhook(name, url, said)
+        return (
+            AppriseChannel(name, url, node.start_mark.line + 1) if kind == "apprise" else self._webhook(name, url, said)
+        )
 
     def _recipients(self, node: yaml.Node, said: Mapping[str, yaml.Node]) -> tuple[str, ...]:
         if "to" not in said:

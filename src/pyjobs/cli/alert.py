@@ -11,6 +11,7 @@ from pyjobs.alerts import DeliveryState, IncidentState
 from pyjobs.cli import render
 from pyjobs.cli.command import examples, report
 from pyjobs.cli.context import App, app_of
+from pyjobs.cli.messages import word
 from pyjobs.cli.options import Json, Limit, Output
 from pyjobs.cli.render import Column, Noun
 from pyjobs.errors import Exit, Invalid, NotFound, PyjobsError
@@ -26,6 +27,11 @@ IdArgs = Annotated[list[str], typer.Argument(metavar="ID...", help="Alerts, as `
 ChannelArgs = Annotated[
     list[str] | None, typer.Argument(metavar="[CHANNEL]...", help="Channels of alerting.yml; none: all of them.")
 ]
+_DELIVERED = {
+    DeliveryState.WAITING: "not yet",
+    DeliveryState.SENT: "sent",
+    DeliveryState.GIVEN_UP: "given up",
+}
 _STYLES = {"open": "red", "acknowledged": "yellow", "closed": "dim"}
 
 
@@ -75,9 +81,11 @@ def send_test(ctx: typer.Context, channels: ChannelArgs = None) -> None:
 @examples("pyjobs alert check", "pyjobs alert check --json")
 def check(ctx: typer.Context, *, output: Output = None, json: Json = False) -> None:
     """Check the rules and channels of alerting.yml. Exit code 8 when something is wrong."""
+    from pyjobs.alerting.file import unreachable
+
     app = app_of(ctx, output, json=json)
     alerting = _read(app)
-    problems = [*alerting.problems, *_apprise_problems(alerting)]
+    problems = [*alerting.problems, *unreachable(alerting)]
     if app.format == "table":
         app.write(problem.text(app.lang) for problem in problems)
         app.say("alert.counts", rules=len(alerting.rules), channels=len(alerting.channels), bad=len(problems))
@@ -100,20 +108,6 @@ def _read(app: App) -> Alerting:
         app.leave(Exit.FOUND)
     if not path.exists():
         app.say("alert.no_file", path=str(path))
-    return found
-
-
-def _apprise_problems(alerting: Alerting) -> list[Problem]:
-    from pyjobs.alerting.channels import AppriseChannel
-    from pyjobs.alerting.file import Problem
-
-    found = []
-    for channel in alerting.channels:
-        if isinstance(channel, AppriseChannel):
-            try:
-                channel.check()
-            except PyjobsError as exc:
-                found.append(Problem(1, 1, exc.text("en"), exc.text("zh"), channel.name))
     return found
 
 
@@ -176,7 +170,7 @@ def _noun() -> Noun[Told]:
         columns=(
             Column("col.id", lambda told, _: str(told.incident.id), right=True),
             Column("col.alert", lambda told, _: told.incident.title, style="bold", fold=True),
-            Column("col.state", lambda told, view: _word(told, view.lang), style=lambda told: _STYLES[_state(told)]),
+            Column("col.state", lambda told, view: word(_state(told), view.lang), style=_style),
             Column("col.severity", lambda told, _: told.incident.severity),
             Column("col.since", lambda told, view: view.when(told.incident.since_ms)),
             Column("col.count", lambda told, _: str(told.incident.count), right=True),
@@ -191,21 +185,17 @@ def _state(told: Told) -> str:
     return "acknowledged" if told.incident.acked_ms is not None else "open"
 
 
-def _word(told: Told, lang: str) -> str:
-    from pyjobs.cli.messages import message
-
-    return message(f"alert.{_state(told)}", lang)
+def _style(told: Told) -> str:
+    return _STYLES[_state(told)]
 
 
 def _told(told: Told, lang: str) -> str:
     """The newest delivery of each channel."""
-    from pyjobs.cli.messages import message
-
     newest = {delivery.channel: delivery for delivery in told.deliveries}
     shown = []
     for channel, delivery in newest.items():
-        state = message(f"alert.{delivery.state.value}", lang)
-        shown.append(f"{channel}: {state}{f' ({delivery.error})' if delivery.error else ''}")
+        why = f" ({delivery.error})" if delivery.error else ""
+        shown.append(f"{channel}: {word(_DELIVERED[delivery.state], lang)}{why}")
     return ", ".join(shown)
 
 

@@ -72,8 +72,8 @@ HELPS = {
     "Failures to retry: timeout, error, statuses such as 75 or 500-599.":
         "哪些失败要重试：timeout、error，或 75、500-599 这样的状态。",
     "When nobody knows how a run ended.": "无人知道执行如何结束时。",
-    "What to tell, such as `failures=3,recovery,late=5m,longer=1h,silent=26h`.":
-        "何时告警，如 `failures=3,recovery,late=5m,longer=1h,silent=26h`。",
+    "What to tell, such as `failures=3,recovery,late=5m,silent=26h`.":
+        "何时告警，如 `failures=3,recovery,late=5m,silent=26h`。",
     "What becomes of missed fires.": "如何处理错过的触发。",
     "How old a missed fire may be to run.": "错过多久以内的触发仍可补执行。",
     "Stop after so many runs; 0: never.": "执行这么多次后停止，0 表示不限。",

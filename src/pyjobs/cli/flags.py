@@ -78,7 +78,7 @@ class JobFlags:
 
     alert: Annotated[
         _TEXT,
-        _flag("--alert", "What to tell, such as `failures=3,recovery,late=5m,longer=1h,silent=26h`.", metavar="LIST"),
+        _flag("--alert", "What to tell, such as `failures=3,recovery,late=5m,silent=26h`.", metavar="LIST"),
     ] = None
 
     allow_mode: Annotated[

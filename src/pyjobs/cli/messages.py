@@ -281,12 +281,6 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "daemon.needed_for_runs": ("the daemon is not running: these wait until it does, `pyjobs daemon start`",
                                "守护进程未运行，以上执行将等待其启动：`pyjobs daemon start`"),
     # alerts
-    "alert.open": ("open", "未恢复"),
-    "alert.acknowledged": ("acknowledged", "已确认"),
-    "alert.closed": ("over", "已恢复"),
-    "alert.sent": ("sent", "已发送"),
-    "alert.waiting": ("not yet", "待发送"),
-    "alert.given_up": ("given up", "已放弃"),
     "alert.acked": ("alert {id} is acknowledged: {title}", "已确认告警 {id}：{title}"),
     "alert.got_through": ("channel `{channel}`: sent to {target}", "渠道 `{channel}`：已发送到 {target}"),
     "alert.test_title": ("[pyjobs] test", "[pyjobs] 测试"),
@@ -341,5 +335,7 @@ _WORDS = {
     "cron": "定时", "manual": "手动", "catchup": "补执行", "retry": "重试",
     "parallel": "并行", "serial": "串行", "immediate": "立即", "replace": "替换",
     "error": "错误", "warning": "警告", "note": "提示",
+    "open": "未恢复", "acknowledged": "已确认", "closed": "已恢复",
+    "sent": "已发送", "not yet": "待发送", "given up": "已放弃",
     "now": "现在", "overdue": "已过期",
 }  # fmt: skip
