@@ -115,7 +115,7 @@ class Settings:
     log_retention: int = _setting(30 * 86400, "how long what was put aside stays; 0: always", unit="s")
     log_total_size: int = _setting(1 << 30, "how much of it stays in all; 0: any", unit="B")
     log_compression: str = _setting("on", "on: what was put aside is compressed; off: it is not")
-    smtp_host: str = _setting("", "mail server of the built-in Email function")
+    smtp_host: str = _setting("", "mail server of the built-in Email function and of alerts")
     smtp_port: int = _setting(25, "its port", unit="n", low=1)
     smtp_user: str = _setting("", "its user; empty: no login")
     smtp_password: str = _setting("", "its password", secret=True)

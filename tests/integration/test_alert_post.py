@@ -19,16 +19,20 @@ import pytest
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
-from fakes import FakeClock, MemoryStore
+from fakes import NOW_MS, FakeClock, MemoryStore, a_job, a_run, claimed
 from waiting import wait_for
 
 from pyjobs.alerting import post as post_module
 from pyjobs.alerting.channels import AppriseChannel, Channel, Mail, Message, Webhook
 from pyjobs.alerting.incidents import Incidents, Place
+from pyjobs.alerting.judge import JobJudge
 from pyjobs.alerting.post import GIVE_UP_MS, Post, pause_ms, try_now
 from pyjobs.alerts import DeliveryState, Finding
 from pyjobs.config import Settings
 from pyjobs.errors import RunFailed
+from pyjobs.jobs import RunState
+from pyjobs.ports import End
+from pyjobs.store.sqlite import SqliteStore
 
 PLACE = Place("server", "/srv/pyjobs", ZoneInfo("UTC"), "en")
 MESSAGE = Message("[pyjobs] backup failed", "why\nsince then", {"event": "opened", "job": 'back"up', "count": 1})
@@ -377,6 +381,36 @@ class TestPost:
         let_go.set()
         [thread] = office.post.stuck
         thread.join(20)
+
+
+def test_a_thousand_failures_are_one_mail(
+    smtp: Callable[..., tuple[MailServer, int]], clock: FakeClock, tmp_path: Path
+) -> None:
+    store = SqliteStore(tmp_path / "jobs.db")
+    server, port = smtp()
+    incidents = Incidents(store, PLACE, lambda: ["ops"])
+    judge = JobJudge(store, incidents, PLACE)
+    post = Post(store, settings(tmp_path, smtp_port=port, smtp_tls="none"), clock, PLACE)
+    post.use([Mail("ops", ("a@example.org",))], 0)
+    job = store.add_job(a_job("backup", alerts="failures=3"))
+    runs = [a_run(job, claimed_ms=NOW_MS + n) for n in range(1000)]
+    store.claim([claimed(run) for run in runs], [])
+    store.end_runs(
+        [End(exec_id=run.exec_id, state=RunState.FAILED, ended_ms=NOW_MS, duration_ms=1) for run in runs], "me"
+    )
+    judge.learn(NOW_MS)
+    while judge.look_at_ends(NOW_MS):
+        post.look()
+
+    def quiet() -> bool:
+        post.look()
+        return not post.busy
+
+    wait_for(quiet, "it is sent")
+    assert [mail["Subject"] for mail in server.mails] == ["[pyjobs] backup failed 3 times in a row"]
+    [incident] = store.incidents()
+    assert incident.count == 1000
+    store.close()
 
 
 def test_a_trial_says_what_is_wrong(tmp_path: Path, web: WebServer) -> None:

@@ -107,6 +107,7 @@ class TestJobs:
             "name": "备份", "desc": "每天\n两次", "cron_expr": "0 2 * * *", "mode": "Function", "command": "Echo",
             "allow_mode": "1", "max_run_count": 3, "state": 2, "timezone": "Europe/London", "misfire": "skip",
             "timeout": "60", "grace": 5, "catchup_window": 0, "dst_gap": "skip", "dst_fold": "both",
+            "alerts": "failures=3,silent=26h",
         }  # fmt: skip
         added = api.post("/jobs/add", said).data
 
@@ -154,7 +155,8 @@ class TestJobs:
             ({"mode": "http", "command": "x"}, "command"), ({"cron_expr": None}, "cron_expr"),
             ({"cron_expr": "61 * * * *"}, "cron_expr"), ({"interval_seconds": 5}, "trigger_type"),
             ({"run_at": "soon", "cron_expr": None}, "run_at"), ({"timezone": "Mars/One"}, "timezone"),
-            ({"state": 3}, "state"), ({"allow_mode": 9}, "allow_mode"), ({"misfire": "never"}, "misfire"),
+            ({"state": 3}, "state"), ({"alerts": "failurs"}, "alerts"),
+            ({"allow_mode": 9}, "allow_mode"), ({"misfire": "never"}, "misfire"),
             ({"max_run_count": -1}, "max_run_count"), ({"grace": 1.5}, "grace"),
         ],
     )  # fmt: skip

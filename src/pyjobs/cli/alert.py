@@ -56,7 +56,8 @@ def ack(ctx: typer.Context, ids: IdArgs) -> None:
     app = app_of(ctx, makes=False)
     for text in ids:
         if not (text.isascii() and text.isdigit()):
-            raise Invalid("ID", f"`{text}` is not a number", f"`{text}` 不是数字", hint="see `pyjobs alert list`")
+            raise Invalid("ID", f"`{text}` is not a number", f"`{text}` 不是数字", hint="see `pyjobs alert list`",
+                          hint_zh="用 `pyjobs alert list` 查看")  # fmt: skip
         incident = app.service.alerts().ack(int(text[:18]), app.by())
         app.say("alert.acked", id=incident.id, title=incident.title)
 

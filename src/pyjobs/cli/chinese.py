@@ -177,7 +177,7 @@ SETTINGS = {
     "log_retention": "轮转后的日志保留多久；0：一直保留",
     "log_total_size": "轮转后的日志总共保留多少；0：不限",
     "log_compression": "on：压缩轮转后的日志；off：不压缩",
-    "smtp_host": "内置函数 Email 的邮件服务器",
+    "smtp_host": "内置函数 Email 和告警的邮件服务器",
     "smtp_port": "邮件服务器的端口",
     "smtp_user": "邮件服务器的用户，为空则不登录",
     "smtp_password": "邮件服务器的密码",

@@ -54,7 +54,7 @@ class Alerts:
             incident = self._store.incident(incident_id)
             if incident is None or incident.state is IncidentState.PENDING:
                 raise NotFound(f"there is no alert `{incident_id}`", f"没有告警 `{incident_id}`",
-                               hint="see `pyjobs alert list`")  # fmt: skip
+                               hint="see `pyjobs alert list`", hint_zh="用 `pyjobs alert list` 查看")  # fmt: skip
             if incident.state is IncidentState.CLOSED:
                 raise Conflict(f"alert `{incident_id}` is over already", f"告警 `{incident_id}` 已恢复")
             if incident.acked_ms is not None:

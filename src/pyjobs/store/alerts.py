@@ -77,8 +77,9 @@ class AlertRows(ABC):
 
     def incidents(self, *, closed: bool = False, limit: int = 1000) -> list[Incident]:
         """Those that are not closed, newest first; with `closed` all of them."""
-        where = "" if closed else "WHERE state <> 'closed'"
-        return self._incidents(f"{where} ORDER BY id DESC LIMIT ?", [limit])
+        # `+id` sorts the few that are live; plain `id` would make SQLite walk over all that ever were.
+        where = "ORDER BY id" if closed else "WHERE state <> 'closed' ORDER BY +id"
+        return self._incidents(f"{where} DESC LIMIT ?", [limit])
 
     def incident(self, incident_id: int) -> Incident | None:
         """The one with this id."""
@@ -128,7 +129,8 @@ class AlertRows(ABC):
             where.append("state = 'waiting' AND next_at <= ?")
             values.append(due_ms)
         sql = (
-            f"SELECT {', '.join(_DELIVERY)} FROM alert_deliveries WHERE {' AND '.join(where)} ORDER BY id LIMIT {_MOST}"
+            f"SELECT {', '.join(_DELIVERY)} FROM alert_deliveries WHERE {' AND '.join(where)}"
+            f" ORDER BY +id LIMIT {_MOST}"  # as in `incidents`
         )
         return [
             Delivery(

@@ -257,6 +257,8 @@ CREATE TABLE alert_deliveries (
 )
 """,
     "CREATE INDEX alert_deliveries_incident ON alert_deliveries (incident_id)",
+    "CREATE INDEX alert_deliveries_sent ON alert_deliveries (channel, sent_at)",
+    "CREATE INDEX alert_incidents_closed ON alert_incidents (closed_at) WHERE state = 'closed'",
     "CREATE INDEX alert_deliveries_waiting ON alert_deliveries (next_at) WHERE state = 'waiting'",
 )
 _STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _PERMITS, _FIGURES, _BY_STATE, _RETRIES, _EVENTS, COUNTERS, _ALERTS)

@@ -182,7 +182,7 @@ def _makes_sense() -> str:
     return " AND ".join([*known, *texts, *numbers, *maybe])
 
 
-_TEXTS = ("name", "desc", "cron_expr", "mode", "command", "timezone", "stop_reason", "retry_on")
+_TEXTS = ("name", "desc", "cron_expr", "mode", "command", "timezone", "stop_reason", "retry_on", "alerts")
 _NUMBERS = ("max_run_count", "run_count", "interval_seconds", "anchor_at", "catchup_window", "grace", "revision")
 _NUMBERS_OR_NULL = ("run_at", "timeout", "next_fire_at", "last_duration_ms")
 MAKES_SENSE = _makes_sense()
