@@ -24,7 +24,7 @@ from pyjobs.alerting.post import Post
 from pyjobs.alerting.rules import RuleJudge
 from pyjobs.clock import Clock, SystemClock
 from pyjobs.config import Settings
-from pyjobs.errors import PyjobsError, StoreBusy
+from pyjobs.errors import Exit, PyjobsError, StoreBusy
 
 if TYPE_CHECKING:
     from pyjobs.ports import Store
@@ -171,6 +171,9 @@ def main(home: Path) -> int:
                 break
         except StoreBusy as exc:
             _log.debug("%s", exc)
+        except Exception:  # the runner starts it again, after a pause that grows
+            _log.exception("alerts cannot be told just now")
+            return int(Exit.FAILED)
     store.close()
     return 0
 

@@ -124,7 +124,7 @@ def test_a_failing_job_is_told_once_and_its_recovery_once(
     assert text.count("there is no metric `failed_job`; did you mean `failed_jobs`?") == 1
     assert "secret-token" not in text
     home.pyjobs("daemon", "stop")
-    assert home.processes() == []
+    wait_for(lambda: not home.processes(), "nothing is left")
     assert (home.path / "logs" / "daemon.out").read_text() == ""
 
 
@@ -162,7 +162,7 @@ def test_a_mail_server_that_hangs_delays_no_run(home: Home) -> None:
         assert home.rows(late)[0][0] < 1000
         home.check_instants()
         home.pyjobs("daemon", "stop")
-        assert home.processes() == []
+        wait_for(lambda: not home.processes(), "nothing is left")
 
 
 def test_the_file_is_read_again_when_it_changes(home: Home, smtp: Callable[[int], Mails]) -> None:

@@ -34,6 +34,7 @@ FIELDS: Mapping[str, Any] = {
 _MASK = "******"
 #: Shorter parts of an address are words such as `v1`.
 _SHORTEST_SECRET = 6
+_SHORTEST_HIDDEN = 3
 _STEP_S = 20.0
 _SHOWN_CHARS = 200
 _JSON_TYPE = "application/json"
@@ -254,8 +255,9 @@ def _hidden(exc: PyjobsError, secrets: list[str]) -> RunFailed:
     """The same error without any of these texts."""
 
     def hide(text: str) -> str:
-        for secret in sorted(filter(None, secrets), key=len, reverse=True):
-            text = text.replace(secret, _MASK)
+        for secret in sorted(secrets, key=len, reverse=True):
+            # What is shorter would be found inside of words.
+            text = text.replace(secret, _MASK) if len(secret) >= _SHORTEST_HIDDEN else text
         return text
 
     return RunFailed(hide(exc.text("en")), hide(exc.text("zh")), hint=exc.hint("en"), hint_zh=exc.hint("zh"))
