@@ -7,8 +7,9 @@ from fakes import NOW_MS, FakeClock, MemoryStore, a_job, a_run, claimed
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyjobs.alerting.expression import BadExpression, Selector, Vector, parse
+from pyjobs.alerting.expression import BadExpression, parse
 from pyjobs.alerting.figures import StoreFigures
+from pyjobs.alerting.tree import Selector, Vector
 from pyjobs.jobs import RunState
 from pyjobs.ports import End, Start
 

@@ -8,10 +8,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from fakes import NOW_MS, FakeClock, MemoryStore, a_job, a_run, claimed
 
-from pyjobs.alerting.expression import Figures, Selector, Vector, parse
+from pyjobs.alerting.expression import parse
 from pyjobs.alerting.file import Rule
 from pyjobs.alerting.incidents import Incidents, Place
 from pyjobs.alerting.rules import RuleJudge
+from pyjobs.alerting.tree import Figures, Selector, Vector
 from pyjobs.jobs import RunState
 from pyjobs.ports import End, Start
 

@@ -11,21 +11,15 @@ Comparisons keep what they are true for; `and` keeps what is on both sides, `or`
 from __future__ import annotations
 
 import difflib
-import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from collections.abc import Callable
 
+from pyjobs.alerting.tree import COMPARE, OVER_ALL, RECKON, Node, Number, OverAll, OverTime, Selector, Two
 from pyjobs.durations import parse_duration
 from pyjobs.errors import Invalid
 
-__all__ = ["METRICS", "NO_LABELS", "BadExpression", "Figures", "Labels", "Node", "Selector", "Vector", "parse"]
+__all__ = ["METRICS", "BadExpression", "parse"]
 
-Labels: TypeAlias = frozenset[tuple[str, str]]
-#: What an expression gives: a value for each set of labels.
-Vector: TypeAlias = dict[Labels, float]
-NO_LABELS: Labels = frozenset()
 #: Name -> whether it only ever grows. Those of `/metrics`, but for the buckets.
 METRICS = {
     "active_jobs": False,
@@ -43,13 +37,6 @@ METRICS = {
 }
 _LABELS = ("job_id", "job_name", "mode")
 _OVER_TIME = ("increase", "rate")
-_OVER_ALL: dict[str, Callable[[list[float]], float]] = {
-    "avg": lambda values: sum(values) / len(values),
-    "count": lambda values: float(len(values)),
-    "max": max,
-    "min": min,
-    "sum": sum,
-}
 _LONGEST = 2000
 _DEEPEST = 50
 #: Each may be a level of the tree.
@@ -64,22 +51,6 @@ _TOKEN = re.compile(
     |(?P<sign>=~|!~|!=|==|>=|<=|[-+*/%()<>{},=])""",
     re.VERBOSE,
 )
-_COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "==": operator.eq, "!=": operator.ne, ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
-}  # fmt: skip
-
-
-def _divided(left: float, right: float) -> float:
-    return left / right if right else float("nan") if not left else float("inf") * left
-
-
-def _rest(left: float, right: float) -> float:
-    return left % right if right else float("nan")
-
-
-_RECKON: dict[str, Callable[[float, float], float]] = {
-    "+": operator.add, "-": operator.sub, "*": operator.mul, "/": _divided, "%": _rest,
-}  # fmt: skip
 
 
 class BadExpression(Invalid):
@@ -93,119 +64,6 @@ class BadExpression(Invalid):
         self.offset = offset
 
 
-class Figures(Protocol):
-    """What expressions are judged over."""
-
-    def now(self, selector: Selector) -> Vector:
-        """Values at this moment."""
-
-    def increase(self, selector: Selector) -> tuple[Vector, float]:
-        """How much they grew within the selector's range, and over how many seconds that was seen."""
-
-
-class Node(Protocol):
-    """A part of an expression."""
-
-    def value(self, figures: Figures) -> Vector | float:
-        """What it gives now."""
-
-    def selectors(self) -> Iterator[Selector]:
-        """The metrics in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selector:
-    """A metric, the labels that it must have, and over how long (0: now)."""
-
-    metric: str
-    #: (label, sign, value)
-    labels: tuple[tuple[str, str, str], ...] = ()
-    range_ms: int = 0
-
-    def value(self, figures: Figures) -> Vector:
-        """The values that it selects."""
-        return figures.now(self)
-
-    def selectors(self) -> Iterator[Selector]:
-        """Itself."""
-        yield self
-
-    def takes(self, labels: Mapping[str, str]) -> bool:
-        """Whether something with these labels is meant."""
-        return all(_matches(labels.get(name, ""), sign, value) for name, sign, value in self.labels)
-
-
-@dataclass(frozen=True, slots=True)
-class _Number:
-    number: float
-
-    def value(self, figures: Figures) -> float:  # noqa: ARG002 - the protocol's parameter
-        return self.number
-
-    def selectors(self) -> Iterator[Selector]:
-        yield from ()
-
-
-@dataclass(frozen=True, slots=True)
-class _OverTime:
-    name: str
-    selector: Selector
-
-    def value(self, figures: Figures) -> Vector:
-        grown, seconds = figures.increase(self.selector)
-        if self.name == "increase":
-            return grown
-        return {labels: value / seconds for labels, value in grown.items()} if seconds else {}
-
-    def selectors(self) -> Iterator[Selector]:
-        yield self.selector
-
-
-@dataclass(frozen=True, slots=True)
-class _OverAll:
-    name: str
-    inner: Node
-
-    def value(self, figures: Figures) -> Vector:
-        values = _vector(self.inner.value(figures))
-        return {NO_LABELS: _OVER_ALL[self.name](list(values.values()))} if values else {}
-
-    def selectors(self) -> Iterator[Selector]:
-        yield from self.inner.selectors()
-
-
-@dataclass(frozen=True, slots=True)
-class _Two:
-    """Two parts and what is between them."""
-
-    sign: str
-    left: Node
-    right: Node
-
-    def value(self, figures: Figures) -> Vector | float:
-        left, right = self.left.value(figures), self.right.value(figures)
-        if self.sign in ("and", "or"):
-            return self._both(_vector(left), _vector(right))
-        if self.sign in _RECKON:
-            reckon = _RECKON[self.sign]
-            if isinstance(left, float) and isinstance(right, float):
-                return reckon(left, right)
-            return {labels: reckon(a, b) for labels, a, b in _paired(left, right)}
-        compare = _COMPARE[self.sign]
-        return {labels: a for labels, a, b in _paired(left, right) if compare(a, b)}
-
-    def selectors(self) -> Iterator[Selector]:
-        yield from self.left.selectors()
-        yield from self.right.selectors()
-
-    def _both(self, left: Vector, right: Vector) -> Vector:
-        if self.sign == "or":
-            return right | left
-        if NO_LABELS in right:
-            return left
-        return right if NO_LABELS in left else {labels: value for labels, value in left.items() if labels in right}
-
-
 def parse(text: str) -> Node:
     """Read the expression of a rule. Raises BadExpression."""
     if len(text) > _LONGEST:
@@ -214,7 +72,7 @@ def parse(text: str) -> Node:
     node = reader.either(0)
     if reader.kind != "end":
         raise reader.unexpected()
-    if not (isinstance(node, _Two) and node.sign not in _RECKON):
+    if not (isinstance(node, Two) and node.sign not in RECKON):
         raise BadExpression(
             0, "it compares nothing, so it would always hold", "缺少比较，条件将始终成立",
             hint="write for example `failed_jobs > 5`", hint_zh="例如 `failed_jobs > 5`",
@@ -260,12 +118,12 @@ class _Reader:
 
     def _comparison(self, depth: int) -> Node:
         left = self._sum(depth)
-        if self.kind == "sign" and self.text in _COMPARE:
+        if self.kind == "sign" and self.text in COMPARE:
             sign = self._take()
             right = self._sum(depth)
-            if self.kind == "sign" and self.text in _COMPARE:
+            if self.kind == "sign" and self.text in COMPARE:
                 raise self.unexpected()
-            return _Two(sign, left, right)
+            return Two(sign, left, right)
         return left
 
     def _sum(self, depth: int) -> Node:
@@ -279,21 +137,21 @@ class _Reader:
             if depth >= _DEEPEST:
                 raise BadExpression(self.offset, "it is nested too deeply", "嵌套过深")
             self._take()
-            return _Two("-", _Number(0.0), self._signed(depth + 1))
+            return Two("-", Number(0.0), self._signed(depth + 1))
         return self._single(depth)
 
     def _chain(self, signs: tuple[str, ...], inner: Callable[[int], Node], depth: int) -> Node:
         node = inner(depth)
         while self.kind in ("sign", "name") and self.text in signs:
             sign = self._take()
-            node = _Two(sign, node, inner(depth))
+            node = Two(sign, node, inner(depth))
         return node
 
     def _single(self, depth: int) -> Node:
         if depth >= _DEEPEST:
             raise BadExpression(self.offset, "it is nested too deeply", "嵌套过深")
         if self.kind == "number":
-            return _Number(float(self._take()))
+            return Number(float(self._take()))
         if self.kind == "sign" and self.text == "(":
             self._take()
             node = self.either(depth + 1)
@@ -301,7 +159,7 @@ class _Reader:
             return node
         if self.kind != "name" or self.text in ("and", "or"):
             raise self.unexpected("a metric or a number", "指标或数字")
-        if self.text in _OVER_TIME or (self.text in _OVER_ALL and self._tokens[self._index + 1][1] == "("):
+        if self.text in _OVER_TIME or (self.text in OVER_ALL and self._tokens[self._index + 1][1] == "("):
             return self._function(depth)
         return self._selector(ranged="")
 
@@ -312,9 +170,9 @@ class _Reader:
         if name in _OVER_TIME:
             if self.kind != "name":
                 raise self.unexpected("a metric", "指标")
-            node = _OverTime(name, self._selector(ranged=name))
+            node = OverTime(name, self._selector(ranged=name))
         else:
-            node = _OverAll(name, self.either(depth + 1))
+            node = OverAll(name, self.either(depth + 1))
         self._expect(")")
         return node
 
@@ -323,7 +181,7 @@ class _Reader:
         name = self._take()
         if name not in METRICS:
             if self.kind == "sign" and self.text == "(":
-                raise _unknown(offset, name, (*_OVER_TIME, *_OVER_ALL), "function", "函数")
+                raise _unknown(offset, name, (*_OVER_TIME, *OVER_ALL), "function", "函数")
             raise _unknown(offset, name, tuple(METRICS), "metric", "指标")
         labels = self._labels() if self.kind == "sign" and self.text == "{" else ()
         if not ranged:
@@ -416,22 +274,3 @@ def _unknown(offset: int, name: str, known: tuple[str, ...], what: str, what_zh:
         offset, f"there is no {what} `{name}`{meant}", f"没有{what_zh} `{name}`{meant_zh}",
         hint=f"known: {', '.join(known)}", hint_zh=f"可用：{'、'.join(known)}",
     )  # fmt: skip
-
-
-def _matches(found: str, sign: str, value: str) -> bool:
-    same = re.fullmatch(value, found) is not None if "~" in sign else found == value
-    return same is not sign.startswith("!")
-
-
-def _vector(value: Vector | float) -> Vector:
-    return {NO_LABELS: value} if isinstance(value, float) else value
-
-
-def _paired(left: Vector | float, right: Vector | float) -> list[tuple[Labels, float, float]]:
-    """Values that belong together: of the same labels; one without labels goes with each of the others."""
-    one, two = _vector(left), _vector(right)
-    if set(two) == {NO_LABELS}:
-        return [(labels, value, two[NO_LABELS]) for labels, value in one.items()]
-    if set(one) == {NO_LABELS}:
-        return [(labels, one[NO_LABELS], value) for labels, value in two.items()]
-    return [(labels, value, two[labels]) for labels, value in one.items() if labels in two]

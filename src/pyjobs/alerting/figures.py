@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 
-from pyjobs.alerting.expression import NO_LABELS, Selector, Vector
+from pyjobs.alerting.tree import NO_LABELS, Selector, Vector
 from pyjobs.jobs import JobState, RunState
 from pyjobs.ports import Store
 

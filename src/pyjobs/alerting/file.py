@@ -17,7 +17,8 @@ from typing import Any
 import yaml
 
 from pyjobs.alerting.channels import AppriseChannel, Channel, Mail, Webhook, bad_template
-from pyjobs.alerting.expression import BadExpression, Node, parse
+from pyjobs.alerting.expression import BadExpression, parse
+from pyjobs.alerting.tree import Node
 from pyjobs.durations import parse_duration, shown
 from pyjobs.errors import Invalid, RunFailed
 

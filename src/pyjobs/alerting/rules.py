@@ -6,10 +6,10 @@ import logging
 import re
 from collections.abc import Iterable, Sequence
 
-from pyjobs.alerting.expression import Labels
 from pyjobs.alerting.figures import StoreFigures
 from pyjobs.alerting.file import Rule, annotated
 from pyjobs.alerting.incidents import Incidents
+from pyjobs.alerting.tree import Labels
 from pyjobs.alerts import Finding
 from pyjobs.ports import Store
 
