@@ -259,7 +259,8 @@ class TestSurroundings:
         try:
             for workdir in ("", "/"):
                 folder = Path(f"/proc/{commands.start('sleep 100', workdir=workdir).pid}/fd")
-                assert {link.name for link in folder.iterdir()} == {"0", "1", "2"}
+                # While a program starts it opens its libraries, and closes them again.
+                wait_for(lambda folder=folder: {link.name for link in folder.iterdir()} == {"0", "1", "2"}, "no others")  # type: ignore[misc]
                 assert (folder / "0").readlink() == Path("/dev/null")
         finally:
             os.close(left_open)

@@ -10,6 +10,7 @@ from pyjobs.alerts import Finding
 from pyjobs.durations import in_words
 from pyjobs.errors import Invalid
 from pyjobs.jobs import Job, JobState, Run, RunState
+from pyjobs.masking import Masker
 from pyjobs.ports import RunQuery, Store
 
 __all__ = ["SOURCE", "JobJudge"]
@@ -154,7 +155,7 @@ class JobJudge:
             f"run {run.exec_id} ended at {when}: {run.state.value}",
             f"执行 {run.exec_id} 于 {when} 结束：{run.state.value}",
         )
-        reason = f"\n{run.error[:_TEXT_CHARS]}" if run.error else ""
+        reason = f"\n{Masker().mask(run.error[:_TEXT_CHARS])}" if run.error else ""
         return self._finding("failures", job, policy, text + reason, needed=policy.failures, since_ms=run.ended_ms)
 
     def _timed(self, what: str, job: Job, policy: AlertPolicy, run: Run, now_ms: int) -> Finding:
