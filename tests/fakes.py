@@ -313,6 +313,13 @@ class MemoryStore:
             self._jobs[stored.id] = replace(stored, last_run_ms=None, last_state=None, last_duration_ms=None)
         return self._jobs[stored.id]
 
+    def restore_job(self, job: Job) -> Job:
+        with self.transaction():
+            self._free(job.name, but=0)
+            stored = replace(_kept(job), id=next(self._job_ids), revision=self._bump())
+            self._jobs[stored.id] = stored
+        return stored
+
     def job(self, job_id: int) -> Job | None:
         return self._jobs.get(job_id)
 
@@ -531,6 +538,20 @@ class MemoryStore:
             groups.setdefault((row.state, alone, mark), []).append(row)
         found = sorted(map(_range, groups.values()), key=lambda found: found.last_ms)
         return found[max(0, len(found) - limit) :]
+    def restore_runs(self, runs: Sequence[Run]) -> set[str]:
+        new = set()
+        with self.transaction():
+            for run in runs:
+                fire = (run.job_id, run.scheduled_ms)
+                taken = any(
+                    r.exec_id == run.exec_id or (None not in fire and (r.job_id, r.scheduled_ms) == fire)
+                    for r in self._runs.values()
+                )
+                if not taken:
+                    stored = replace(run, id=next(self._run_ids))
+                    self._runs[stored.id] = stored
+                    new.add(run.exec_id)
+        return new
 
     def clear_runs(self, job_id: int | None, before_ms: int | None, since_ms: int | None = None) -> int:
         with self.transaction():

@@ -11,6 +11,7 @@ from typing import ClassVar
 
 __all__ = [
     "BadCommandText",
+    "BadDocument",
     "BadSetting",
     "BadTrigger",
     "Conflict",
@@ -109,6 +110,13 @@ class BadSetting(Invalid):
     """A setting in the environment or a file is wrong."""
 
     code = "bad_setting"
+
+
+class BadDocument(PyjobsError):
+    """A file of jobs cannot be used as it is; the text says where, one line a problem."""
+
+    code = "bad_document"
+    exit_code = Exit.USAGE
 
 
 class NotFound(PyjobsError):

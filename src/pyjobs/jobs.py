@@ -188,6 +188,8 @@ class Job:
     last_duration_ms: int | None = None
     created_ms: int = 0
     updated_ms: int = 0
+    #: The file of jobs that it was applied from; empty: made by hand.
+    owned_by: str = ""
     #: Grows with each change of any job; a change of what a runner must know has a new one.
     revision: int = 0
 

@@ -394,6 +394,9 @@ class Store(Protocol):
     def add_job(self, job: Job) -> Job:
         """Store a new job; answers it with its id and revision. Raises NameTaken."""
 
+    def restore_job(self, job: Job) -> Job:
+        """As `add_job`, with what its runs said about it elsewhere: `run_count`, the last run's. Raises NameTaken."""
+
     def job(self, job_id: int) -> Job | None:
         """The job with this id."""
 
@@ -518,6 +521,8 @@ class Store(Protocol):
         Rows without a fire are left out. A range of missed fires is never put together with anything; one that
         begins in the range and ends behind it belongs to it. With `job_id` None: of a deleted job of that name.
         """
+    def restore_runs(self, runs: Sequence[Run]) -> set[str]:
+        """Store runs that ended elsewhere, in this order; answers the exec ids whose row is new."""
 
     def clear_runs(self, job_id: int | None, before_ms: int | None, since_ms: int | None = None) -> int:
         """Delete final runs, of one job or all, claimed before and not before an instant; answers how many."""

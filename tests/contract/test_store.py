@@ -966,3 +966,29 @@ class TestAlerts:
         assert store.alerts_wanted()
         store.update_job(replace(job, alerts=""))
         assert not store.alerts_wanted()
+
+
+class TestBroughtHere:
+    def test_a_job_with_its_history(self, store: Store) -> None:
+        job = a_job(
+            run_count=7, last_run_ms=NOW_MS, last_state=RunState.FAILED, last_duration_ms=5, owned_by="/etc/jobs.toml"
+        )
+        there = store.restore_job(job)
+        assert there == replace(job, id=there.id, revision=there.revision)
+        assert job_of(store, there.id) == there
+        assert store.due_changes(there.revision - 1)[1] == [(there.id, job.next_fire_ms)]
+        with pytest.raises(NameTaken):
+            store.restore_job(job)
+
+    def test_runs_that_ended(self, store: Store) -> None:
+        job = store.add_job(a_job())
+        run = a_run(
+            job, state=RunState.FAILED, scheduled_ms=NOW_MS, started_ms=NOW_MS + 1, ended_ms=NOW_MS + 9, duration_ms=8,
+            attempt=2, exit_code=3, signal=9, error="why", output="ab", stderr_at=1, kill_by="me", owner=None,
+        )  # fmt: skip
+        other = a_run(None, state=RunState.SUCCESS, ended_ms=NOW_MS + 9, owner=None)
+        assert store.restore_runs([run, other]) == {run.exec_id, other.exec_id}
+        assert replace(got(store, run.exec_id), id=0) == run
+        again = replace(run, exec_id="another")
+        assert store.restore_runs([run, again]) == set()
+        assert [found.exec_id for found in store.runs(RunQuery(oldest_first=True))] == [run.exec_id, other.exec_id]

@@ -84,7 +84,9 @@ class TestHelp:
         for path in (PROJECT / "src" / "pyjobs" / "cli").glob("*.py"):
             source = path.read_text(encoding="utf-8")
             used |= set(re.findall(r"(?:text|say|warn)\(\s*[\"']([a-z_]+(?:\.[a-z_]+)?)[\"']", source))
-            used |= set(re.findall(r"\"((?:col|f|st|job|run|func|daemon|system|status)\.[a-z_]+)\"", source))
+            used |= set(
+                re.findall(r"\"((?:col|f|st|job|run|func|daemon|system|status|doc|apply|crontab)\.[a-z_]+)\"", source)
+            )
         used.discard("daemon.lock")  # a file
         assert used - MESSAGES.keys() == set()
         dynamic = ("noun.", "p.", "list.")

@@ -114,6 +114,14 @@ HELPS = {
     "From then on.  [default: 24h]": "从此时起。  [默认：24h]",
     "Every instant by itself, the newest of them.": "逐一列出每个时间（最新的若干个）。",
     "With --all: how many at most.": "与 --all 一起使用：最多多少条。",
+    # documents and files of jobs
+    "Where to; its end says the format. `-`: stdout.": "写入的文件，格式由其扩展名决定；`-` 为标准输出。",
+    "A document; `-`: stdin.": "文档；`-` 为标准输入。",
+    "json, yaml, toml or csv.": "json、yaml、toml 或 csv。",
+    "What to do with a job whose name is taken.":
+        "名称已存在时：fail（报错）、skip（跳过）、replace（替换）或 rename（改名）。",
+    "Their runs too; in JSON and YAML.": "同时包含执行记录，仅限 JSON 和 YAML。",
+    "Leave runs out.": "忽略执行记录。",
     # functions, cron, settings, the daemon
     "Its name.": "名称。",
     "Its arguments, split at commas.": "参数，以逗号分隔。",

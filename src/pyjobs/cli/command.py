@@ -21,7 +21,7 @@ __all__ = ["Command", "Group", "RootGroup", "command_of", "examples", "report"]
 _F = TypeVar("_F", bound=Callable[..., Any])
 #: Of a usage error: it repeats what was typed, which a shell may have made long.
 _LONGEST = 300
-_SHAPE = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_SHAPE: dict[str, Any] = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 def examples(*lines: str) -> Callable[[_F], _F]:
@@ -94,6 +94,15 @@ class Group(_InLanguage, TyperGroup):
             for name, node in branch.entries.items()
         }
         super().__init__(**attrs)
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put in the command that is meant where none is named; completion offers the names instead."""
+        default = self.branch.default
+        named = args and (args[0] in self.branch.entries or args[0] in _SHAPE["help_option_names"])
+        if default and not named and (args or not ctx.resilient_parsing):
+            args = [default, *args]
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
 
     def load(self, name: str) -> Any:
         """The real command of a name; None when there is none."""
@@ -171,7 +180,7 @@ def command_of(name: str, node: Node) -> Any:
         return Group(
             name=name,
             branch=node,
-            no_args_is_help=True,
+            no_args_is_help=not node.default,
             context_settings=_SHAPE,
             rich_markup_mode=None,
         )

@@ -41,6 +41,8 @@ class Branch:
     en: str
     zh: str
     entries: Mapping[str, Entry | Branch]
+    #: The command that is meant where none is named.
+    default: str = ""
 
     def help(self, lang: str) -> str:
         """What it is for."""
@@ -131,6 +133,16 @@ _API = Branch("Serve the REST API and say who may use it", "提供 REST API 并�
         "add": Entry("permits:admin_add", "Add an admin", "添加管理员"),
     }),
 })  # fmt: skip
+_EXPORT = Branch("Write jobs as a document, a crontab or units", "将任务导出为文档、crontab 或 systemd 单元", {
+    "jobs": Entry("transfer:export", "Write all jobs as a document (meant by default)", "将全部任务导出为文档（默认）"),
+}, default="jobs")  # fmt: skip
+_IMPORT = Branch("Add the jobs of a document or a crontab", "从文档或 crontab 导入任务", {
+    "jobs": Entry("transfer:import_", "Add the jobs of a document (meant by default)", "导入文档中的任务（默认）"),
+}, default="jobs")  # fmt: skip
+_DB = Branch("Look after the store", "维护数据库", {
+    "export": _EXPORT.entries["jobs"],
+    "import": _IMPORT.entries["jobs"],
+})  # fmt: skip
 ROOT = Branch("A job scheduler that one person can run", "一个人也能运行的任务调度器", {
     "list": _JOB.entries["list"],
     "run": _JOB.entries["run"],
@@ -148,6 +160,9 @@ ROOT = Branch("A job scheduler that one person can run", "一个人也能运行�
     "ip": _IP,
     "alert": _ALERT,
     "config": _CONFIG,
+    "db": _DB,
+    "export": _EXPORT,
+    "import": _IMPORT,
     "completion": Entry("completions:completion", "Print a completion script for a shell", "输出命令补全脚本"),
     "start": Entry("compat:start", "Start the daemon", "启动服务", hidden=True),
     "stop": Entry("compat:stop", "Stop the daemon", "停止服务", hidden=True),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # few commands need them
     from pyjobs.service.alerts import Alerts
     from pyjobs.service.inquiry import Inquiry
     from pyjobs.service.statistics import Statistics
+    from pyjobs.service.transfer import Transfer
 
 __all__ = ["Service", "build"]
 
@@ -44,6 +45,8 @@ class Service:
     inquiry: Callable[[], Inquiry]
     #: What ran in the last days.
     statistics: Callable[[], Statistics]
+    #: Documents of jobs.
+    transfer: Callable[[], Transfer]
     #: Release the store; nothing may be called after it.
     close: Callable[[], None]
 
@@ -89,4 +92,10 @@ def build(store: Store, nudge: Nudge, clock: Clock, default_zone: str, settings:
 
         return Statistics(store, clock, jobs)
 
-    return Service(jobs, runs, system, access, accounts, alerts, inquiry, statistics, store.close)
+    @cache
+    def transfer() -> Transfer:
+        from pyjobs.service.transfer import Transfer
+
+        return Transfer(store, nudge, clock, jobs)
+
+    return Service(jobs, runs, system, access, accounts, alerts, inquiry, statistics, transfer, store.close)

@@ -21,7 +21,7 @@ from pyjobs.retries import retry_on
 if TYPE_CHECKING:
     from pyjobs.triggers import Trigger
 
-__all__ = ["Added", "JobFields", "Jobs", "Repair", "validated"]
+__all__ = ["Added", "JobFields", "Jobs", "Repair", "redefined", "validated"]
 
 _E = TypeVar("_E", bound=Enum)
 _MAX_NAME = 100
@@ -124,12 +124,30 @@ class Jobs:
         now = self._clock.now_ms()
         with self._store.transaction():
             old = self.get(job_id)
-            job = self._store.update_job(_edited(old, fields, now, self.default_zone))
-            self._note_edit(old, job, now, by)
-            if job.state is JobState.STOPPED:
-                self._drop_queued(job_id, "the job was stopped before its turn came", now)
+            job = self._changed(old, _edited(old, fields, now, self.default_zone), now, by)
         self._nudge.send()
         return Added(job, self.next_fires(job, 3, now))
+
+    def redefine(self, job_id: int, wanted: Job, *, by: str = "") -> Job:
+        """
+        Say everything that somebody says about a job anew, as `redefined` does. Its runs and their count stay.
+
+        Raises:
+            NotFound, Invalid, NameTaken, Conflict.
+        """
+        now = self._clock.now_ms()
+        with self._store.transaction():
+            old = self.get(job_id)
+            job = self._changed(old, redefined(old, wanted, now, self.default_zone), now, by)
+        self._nudge.send()
+        return job
+
+    def _changed(self, old: Job, new: Job, now_ms: int, by: str) -> Job:
+        job = self._store.update_job(new)
+        self._note_edit(old, job, now_ms, by)
+        if job.state is JobState.STOPPED:
+            self._drop_queued(job.id, "the job was stopped before its turn came", now_ms)
+        return job
 
     def check_edit(self, job_id: int, fields: JobFields) -> Added:
         """What `edit` would store and when it would fire, storing nothing. Raises as `edit`, but not NameTaken."""
@@ -372,6 +390,23 @@ def _edited(old: Job, fields: JobFields, now_ms: int, default_zone: str) -> Job:
     job = dataclasses.replace(_with(old, fields), updated_ms=now_ms)
     if any(getattr(fields, n) is not None for n in ("trigger_type", "cron_expr", "interval_s", "at_ms")):
         job = dataclasses.replace(job, trigger_type=_trigger_type(fields))
+    return _settled(old, job, now_ms, default_zone)
+
+
+def redefined(old: Job, wanted: Job, now_ms: int, default_zone: str) -> Job:
+    """
+    What `old` is, with everything that somebody says about a job, and its owner, as in `wanted`.
+
+    Raises:
+        Invalid: it would never fire.
+    """
+    said = {about.name: getattr(wanted, about.name) for about in dataclasses.fields(JobFields)}
+    job = dataclasses.replace(old, **said, owned_by=wanted.owned_by, updated_ms=now_ms)
+    return _settled(old, job, now_ms, default_zone)
+
+
+def _settled(old: Job, job: Job, now_ms: int, default_zone: str) -> Job:
+    """A changed job with the next fire that follows from the change."""
     rescheduled = any(getattr(job, n) != getattr(old, n) for n in _SCHEDULE) or job.state != old.state
     if job.interval_s != old.interval_s or job.trigger_type != old.trigger_type:
         job = dataclasses.replace(job, anchor_ms=now_ms)

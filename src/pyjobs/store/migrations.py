@@ -261,7 +261,11 @@ CREATE TABLE alert_deliveries (
     "CREATE INDEX alert_incidents_closed ON alert_incidents (closed_at) WHERE state = 'closed'",
     "CREATE INDEX alert_deliveries_waiting ON alert_deliveries (next_at) WHERE state = 'waiting'",
 )
-_STEPS: tuple[tuple[str, ...], ...] = (_FIRST, _PERMITS, _FIGURES, _BY_STATE, _RETRIES, _EVENTS, COUNTERS, _ALERTS)
+#: The file of jobs that a job was applied from.
+_OWNERS = ("ALTER TABLE jobs ADD COLUMN owned_by TEXT NOT NULL DEFAULT ''",)
+_STEPS: tuple[tuple[str, ...], ...] = (
+    _FIRST, _PERMITS, _FIGURES, _BY_STATE, _RETRIES, _EVENTS, COUNTERS, _ALERTS, _OWNERS,
+)  # fmt: skip
 LATEST = len(_STEPS)
 _VERSIONS = "schema_version"
 

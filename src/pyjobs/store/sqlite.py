@@ -7,7 +7,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -39,6 +39,8 @@ from pyjobs.store.spans import SpanRows
 from pyjobs.store.tables import (
     MAKES_SENSE,
     RUN_COLUMNS,
+    ended_run_values,
+    job_history,
     job_of,
     job_values,
     make_tables,
@@ -49,9 +51,11 @@ from pyjobs.store.transactions import immediate
 
 __all__ = ["SqliteStore"]
 
+_Values = Callable[[Run], tuple[tuple[str, ...], tuple[Any, ...]]]
 _ACTIVE = "state IN ('queued', 'running')"
 _RUNS_SQL = f"SELECT {', '.join(RUN_COLUMNS)} FROM job_logs"
-#: SQLite's limit of variables in one statement was 999 for long.
+#: SQLite's limit of variables in one statement was that for long.
+_VARIABLES = 999
 _CHUNK = 500
 #: Rows that one statement inserts: what it does not have to undo by itself, it need not note before each of them.
 _TOGETHER = 50
@@ -239,6 +243,19 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
                 raise NameTaken(job.name) from None
         return replace(job, id=int(job_id), revision=revision)
 
+    def restore_job(self, job: Job) -> Job:
+        """As `add_job`, with what its runs said about it elsewhere."""
+        with self.transaction():
+            revision = self._next_revision()
+            values = {**job_values(job), **job_history(job), "revision": revision}
+            columns = ", ".join(f'"{name}"' for name in values)
+            sql = f"INSERT INTO jobs ({columns}) VALUES ({_marks(values)})"
+            try:
+                job_id = self._db.execute_sql(sql, tuple(values.values())).lastrowid
+            except IntegrityError:
+                raise NameTaken(job.name) from None
+        return replace(job, id=int(job_id), revision=revision)
+
     def job(self, job_id: int) -> Job | None:
         """The job with this id."""
         found = self._rows(f"{JOBS_SQL} WHERE id = ?", [job_id])
@@ -394,14 +411,20 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
             )
         return new
 
-    def _insert_runs(self, runs: Sequence[Run]) -> set[str]:
+    def restore_runs(self, runs: Sequence[Run]) -> set[str]:
+        """Store runs that ended elsewhere, in this order; answers the exec ids whose row is new."""
+        with self.transaction():
+            return self._insert_runs(runs, ended_run_values)
+
+    def _insert_runs(self, runs: Sequence[Run], values_of: _Values = run_values) -> set[str]:
         if not runs:
             return set()
-        columns = run_values(runs[0])[0]
+        columns = values_of(runs[0])[0]
         newest = int(self._rows("SELECT coalesce(max(id), 0) FROM job_logs", [])[0][0])
         inserted = 0
-        for start in range(0, len(runs), _TOGETHER):
-            together = [run_values(run)[1] for run in runs[start : start + _TOGETHER]]
+        step = min(_TOGETHER, _VARIABLES // len(columns))
+        for start in range(0, len(runs), step):
+            together = [values_of(run)[1] for run in runs[start : start + step]]
             rows = ", ".join([f"({_marks(columns)})"] * len(together))
             sql = f"INSERT OR IGNORE INTO job_logs ({', '.join(columns)}) VALUES {rows}"
             inserted += self._db.execute_sql(sql, list(chain.from_iterable(together))).rowcount

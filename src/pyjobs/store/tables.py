@@ -33,6 +33,8 @@ __all__ = [
     "MAKES_SENSE",
     "RUN_COLUMNS",
     "Tables",
+    "ended_run_values",
+    "job_history",
     "job_of",
     "job_values",
     "make_tables",
@@ -103,6 +105,7 @@ def make_tables(database: Database) -> Tables:
         retry_on = TextField()
         on_lost = TextField()
         alerts = TextField()
+        owned_by = TextField()
 
         class Meta:
             table_name = "jobs"
@@ -158,8 +161,7 @@ JOB_COLUMNS = (
     "id", "name", "desc", "cron_expr", "mode", "command", "allow_mode", "max_run_count", "run_count", "state",
     "last_run_time", "created_at", "updated_at", "trigger_type", "interval_seconds", "run_at", "anchor_at", "timezone",
     "dst_gap", "dst_fold", "misfire", "catchup_window", "timeout", "grace", "stop_reason", "next_fire_at",
-    "last_state", "last_duration_ms", "revision", "retry_backoff", "retry_on", "on_lost",
-    "alerts",
+    "last_state", "last_duration_ms", "revision", "retry_backoff", "retry_on", "on_lost", "alerts", "owned_by",
 )  # fmt: skip
 RUN_COLUMNS = (
     "id", "job_id", "output", "exec_id", "job_name", "mode", "command", "state", "source", "scheduled_for",
@@ -182,7 +184,7 @@ def _makes_sense() -> str:
     return " AND ".join([*known, *texts, *numbers, *maybe])
 
 
-_TEXTS = ("name", "desc", "cron_expr", "mode", "command", "timezone", "stop_reason", "retry_on", "alerts")
+_TEXTS = ("name", "desc", "cron_expr", "mode", "command", "timezone", "stop_reason", "retry_on", "alerts", "owned_by")
 _NUMBERS = ("max_run_count", "run_count", "interval_seconds", "anchor_at", "catchup_window", "grace", "revision")
 _NUMBERS_OR_NULL = ("run_at", "timeout", "next_fire_at", "last_duration_ms")
 MAKES_SENSE = _makes_sense()
@@ -200,10 +202,10 @@ def _job_of(row: tuple[Any, ...]) -> Job:
     (job_id, name, desc, cron_expr, mode, command, allow_mode, max_run_count, run_count, state, last_run_time,
      created_at, updated_at, trigger_type, interval_s, run_at, anchor_at, timezone, dst_gap, dst_fold, misfire,
      catchup_window, timeout, grace, stop_reason, next_fire_at, last_state, last_duration_ms,
-     revision, retry_backoff, retry_on, on_lost, alerts) = row  # fmt: skip
+     revision, retry_backoff, retry_on, on_lost, alerts, owned_by) = row  # fmt: skip
     # SQLite keeps any value in any column, whatever its type says. Rows have few shapes: each is checked once.
     if (shape := tuple(map(type, row))) not in _SHAPES:
-        _check(str, name, desc, cron_expr, mode, command, timezone, stop_reason, retry_on, alerts)
+        _check(str, name, desc, cron_expr, mode, command, timezone, stop_reason, retry_on, alerts, owned_by)
         _check(int, max_run_count, run_count, interval_s, anchor_at, catchup_window, grace, revision)
         _check(int, *(n for n in (run_at, timeout, next_fire_at, last_duration_ms) if n is not None))
         _SHAPES.add(shape)
@@ -240,6 +242,7 @@ def _job_of(row: tuple[Any, ...]) -> Job:
         last_duration_ms=last_duration_ms,
         created_ms=parse_text(created_at),
         updated_ms=parse_text(updated_at),
+        owned_by=owned_by,
         revision=revision,
     )
 
@@ -298,6 +301,17 @@ def job_values(job: Job) -> dict[str, Any]:
         "retry_on": job.retry_on,
         "on_lost": job.on_lost.value,
         "alerts": job.alerts,
+        "owned_by": job.owned_by,
+    }
+
+
+def job_history(job: Job) -> dict[str, Any]:
+    """What its runs say about a job, as columns; only for one that comes from elsewhere with its history."""
+    return {
+        "run_count": job.run_count,
+        "last_run_time": _text(job.last_run_ms),
+        "last_state": job.last_state.value if job.last_state else None,
+        "last_duration_ms": job.last_duration_ms,
     }
 
 
@@ -351,6 +365,20 @@ def run_values(run: Run) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         run.job_id, run.job_name, run.mode, run.command, run.state.value, run.source.value, run.exec_id,
         run.scheduled_ms, run.first_ms, run.fires, run.claimed_ms, run.ended_ms, _text(run.ended_ms), run.error,
         run.owner, int(run.forced), run.retry_of,
+    )  # fmt: skip
+
+
+_ENDED = (
+    *_BORN, "start_time", "started_at", "duration_ms", "status", "attempt", "exit_code", "signal", "stderr_at",
+    "output", "kill_by",
+)  # fmt: skip
+
+
+def ended_run_values(run: Run) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Columns and values of a run that ended elsewhere."""
+    return _ENDED, (
+        *run_values(run)[1], _text(run.started_ms), run.started_ms, run.duration_ms, run.state.status, run.attempt,
+        run.exit_code, run.signal, run.stderr_at, run.output, run.kill_by,
     )  # fmt: skip
 
 
