@@ -70,7 +70,9 @@ def _add(call: Call) -> Answer:
 
 def _edit(call: Call) -> Answer:
     added = call.service.jobs.edit(call.params.id, fields_of(call.params, call.zone), by=_by(call))
-    return Answer(msg="任务更新成功", data=_view(call, added.job))
+    owner = added.job.owned_by
+    warning = f"（该任务来自文件 {owner}，下次 apply 将撤销此更改）" if owner else ""
+    return Answer(msg=f"任务更新成功{warning}", data=_view(call, added.job))
 
 
 def _remove(call: Call) -> Answer:

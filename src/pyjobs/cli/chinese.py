@@ -122,6 +122,10 @@ HELPS = {
         "名称已存在时：fail（报错）、skip（跳过）、replace（替换）或 rename（改名）。",
     "Their runs too; in JSON and YAML.": "同时包含执行记录，仅限 JSON 和 YAML。",
     "Leave runs out.": "忽略执行记录。",
+    "A TOML or YAML file of jobs; `-`: TOML on stdin.": "TOML 或 YAML 任务文件；`-` 为标准输入（TOML）。",
+    "Whose the jobs are.  [default: the file's path]": "任务的归属。  [默认：文件路径]",
+    "Remove jobs that came from this file and are not in it now.": "删除来自该文件但已不在其中的任务。",
+    "Show what differs, and the next fires.": "显示差异和接下来的触发时间。",
     # functions, cron, settings, the daemon
     "Its name.": "名称。",
     "Its arguments, split at commas.": "参数，以逗号分隔。",

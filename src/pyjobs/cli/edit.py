@@ -92,6 +92,8 @@ def edit(
         _warn_of_function(app, added.job)
         _warn_of_folder(app, added.job)
     _answer(app, added, "job.would_edit" if dry_run else "job.edited")
+    if job.owned_by:
+        app.warn("doc.owned", name=job.name, owner=job.owned_by)
 
 
 @examples("pyjobs job copy backup backup-2", "pyjobs job copy 3 test && pyjobs job edit test --every 1h")

@@ -17,7 +17,7 @@ from pyjobs.errors import BadTrigger, PyjobsError
 from pyjobs.jobs import Backoff, Fold, Gap, Job, OnLost, Run, TriggerType
 from pyjobs.masking import MASK, is_secret_header, mask_url
 
-__all__ = ["job_page", "timeout_of"]
+__all__ = ["differing_rows", "job_page", "timeout_of"]
 
 _Rows = Iterator[tuple[str, str]]
 
@@ -52,6 +52,7 @@ def job_page(app: App, row: JobRow, fires: Sequence[int], runs: Sequence[Run], *
             ("f.alerts", job.alerts),
             ("f.grace", f"{job.grace_s}s"),
             ("f.count", f"{job.run_count} / {job.max_run_count}" if job.max_run_count else str(job.run_count)),
+            ("f.owner", job.owned_by),
             ("f.created", view.full(job.created_ms)),
             ("f.updated", view.full(job.updated_ms) if job.updated_ms != job.created_ms else ""),
             *[("col.next" if n == 0 else "", line) for n, line in enumerate(_next(app, job, fires))],
@@ -63,6 +64,35 @@ def job_page(app: App, row: JobRow, fires: Sequence[int], runs: Sequence[Run], *
 def timeout_of(job: Job) -> int | None:
     """Seconds that a job says for one attempt; None when the setting decides."""
     return _own_timeout(job, _spec(job))
+
+
+def differing_rows(app: App, old: Job, new: Job) -> list[tuple[str, str, str]]:
+    """What two jobs do, where it differs: heading, old, new; a secret that changed is masked on both sides."""
+    before, after = (_all_said(app, job) for job in (old, new))
+    found = [
+        (app.text(key), before.get(key) or "-", after.get(key) or "-")
+        for key in {**before, **after}
+        if before.get(key, "") != after.get(key, "")
+    ]
+    shown = {heading for heading, _, _ in found}
+    specs = [_spec(job) for job in (old, new)]
+    for name in ("headers", "env", "cookies"):
+        heading = app.text(f"f.{name}")
+        if heading not in shown and getattr(specs[0], name, "") != getattr(specs[1], name, ""):
+            found.append((heading, MASK, MASK))
+    return found
+
+
+def _all_said(app: App, job: Job) -> dict[str, str]:
+    spec = _spec(job)
+    if spec is None:
+        return {"col.command": job.command}
+    return {
+        "col.mode": job.mode,
+        **dict(_said(app, job, spec)),
+        "f.timeout": _timeout(app, job, spec),
+        "f.retries": _retries(app, spec),
+    }
 
 
 def _own_timeout(job: Job, spec: Spec | None) -> int | None:

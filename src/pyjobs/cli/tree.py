@@ -161,6 +161,8 @@ ROOT = Branch("A job scheduler that one person can run", "一个人也能运行�
     "alert": _ALERT,
     "config": _CONFIG,
     "db": _DB,
+    "apply": Entry("applying:apply", "Make the jobs what a file says", "按文件设定任务"),
+    "diff": Entry("applying:diff", "Show what `apply` would change", "显示 `apply` 将作的更改"),
     "export": _EXPORT,
     "import": _IMPORT,
     "completion": Entry("completions:completion", "Print a completion script for a shell", "输出命令补全脚本"),

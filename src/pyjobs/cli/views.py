@@ -145,6 +145,7 @@ def _job_document(row: JobRow, view: View) -> dict[str, Any]:
         "retry_on": job.retry_on,
         "on_lost": job.on_lost.value,
         "alerts": job.alerts,
+        "owned_by": job.owned_by,
         "next_fire": view.iso(job.next_fire_ms),
         "last_run": view.iso(job.last_run_ms),
         "last_state": row.result or None,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # few commands need them
     from pyjobs.service.accounts import Accounts
     from pyjobs.service.alerts import Alerts
     from pyjobs.service.inquiry import Inquiry
+    from pyjobs.service.manifests import Manifests
     from pyjobs.service.statistics import Statistics
     from pyjobs.service.transfer import Transfer
 
@@ -47,6 +48,8 @@ class Service:
     statistics: Callable[[], Statistics]
     #: Documents of jobs.
     transfer: Callable[[], Transfer]
+    #: Files of jobs.
+    manifests: Callable[[], Manifests]
     #: Release the store; nothing may be called after it.
     close: Callable[[], None]
 
@@ -98,4 +101,10 @@ def build(store: Store, nudge: Nudge, clock: Clock, default_zone: str, settings:
 
         return Transfer(store, nudge, clock, jobs)
 
-    return Service(jobs, runs, system, access, accounts, alerts, inquiry, statistics, transfer, store.close)
+    @cache
+    def manifests() -> Manifests:
+        from pyjobs.service.manifests import Manifests
+
+        return Manifests(store, nudge, clock, jobs)
+
+    return Service(jobs, runs, system, access, accounts, alerts, inquiry, statistics, transfer, manifests, store.close)
