@@ -122,6 +122,13 @@ HELPS = {
         "名称已存在时：fail（报错）、skip（跳过）、replace（替换）或 rename（改名）。",
     "Their runs too; in JSON and YAML.": "同时包含执行记录，仅限 JSON 和 YAML。",
     "Leave runs out.": "忽略执行记录。",
+    "Where to; `-`: stdout.": "写入的文件；`-` 为标准输出。",
+    "A folder for the files, else stdout.": "存放文件的目录，未指定则为标准输出。",
+    "A crontab; `-`: stdin.": "crontab 文件；`-` 为标准输入。",
+    "Your own crontab, as `crontab -l` shows it.": "当前用户的 crontab，即 `crontab -l` 的输出。",
+    "Lines name a user.  [default: in /etc/crontab, /etc/cron.d]":
+        "各行含有用户一列。  [默认：/etc/crontab 和 /etc/cron.d 中]",
+    "Only say what each line is; 8 when one can be no job.": "只说明每一行；若有无法成为任务的行则以 8 退出。",
     "A TOML or YAML file of jobs; `-`: TOML on stdin.": "TOML 或 YAML 任务文件；`-` 为标准输入（TOML）。",
     "Whose the jobs are.  [default: the file's path]": "任务的归属。  [默认：文件路径]",
     "Remove jobs that came from this file and are not in it now.": "删除来自该文件但已不在其中的任务。",

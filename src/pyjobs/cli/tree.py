@@ -135,9 +135,12 @@ _API = Branch("Serve the REST API and say who may use it", "提供 REST API 并�
 })  # fmt: skip
 _EXPORT = Branch("Write jobs as a document, a crontab or units", "将任务导出为文档、crontab 或 systemd 单元", {
     "jobs": Entry("transfer:export", "Write all jobs as a document (meant by default)", "将全部任务导出为文档（默认）"),
+    "crontab": Entry("exports:export_crontab", "Write jobs as lines of a crontab", "将任务导出为 crontab"),
+    "systemd": Entry("exports:export_systemd", "Write jobs as timers of systemd", "将任务导出为 systemd 定时器"),
 }, default="jobs")  # fmt: skip
 _IMPORT = Branch("Add the jobs of a document or a crontab", "从文档或 crontab 导入任务", {
     "jobs": Entry("transfer:import_", "Add the jobs of a document (meant by default)", "导入文档中的任务（默认）"),
+    "crontab": Entry("crontabs:import_crontab", "Add the jobs of a crontab", "导入 crontab 中的任务"),
 }, default="jobs")  # fmt: skip
 _DB = Branch("Look after the store", "维护数据库", {
     "export": _EXPORT.entries["jobs"],

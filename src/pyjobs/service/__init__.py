@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # few commands need them
     from pyjobs.service.access import Access
     from pyjobs.service.accounts import Accounts
     from pyjobs.service.alerts import Alerts
+    from pyjobs.service.crontabs import Crontabs
     from pyjobs.service.inquiry import Inquiry
     from pyjobs.service.manifests import Manifests
     from pyjobs.service.statistics import Statistics
@@ -50,6 +51,8 @@ class Service:
     transfer: Callable[[], Transfer]
     #: Files of jobs.
     manifests: Callable[[], Manifests]
+    #: Lines of crontabs.
+    crontabs: Callable[[], Crontabs]
     #: Release the store; nothing may be called after it.
     close: Callable[[], None]
 
@@ -107,4 +110,11 @@ def build(store: Store, nudge: Nudge, clock: Clock, default_zone: str, settings:
 
         return Manifests(store, nudge, clock, jobs)
 
-    return Service(jobs, runs, system, access, accounts, alerts, inquiry, statistics, transfer, manifests, store.close)
+    @cache
+    def crontabs() -> Crontabs:
+        from pyjobs.service.crontabs import Crontabs
+
+        return Crontabs(store, nudge, clock, jobs)
+
+    files = (transfer, manifests, crontabs)
+    return Service(jobs, runs, system, access, accounts, alerts, inquiry, statistics, *files, store.close)
