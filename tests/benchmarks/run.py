@@ -31,6 +31,7 @@ import psutil
 
 from pyjobs import bootstrap, config, daemon
 from pyjobs.config import Settings
+from pyjobs.ports import JobQuery
 from pyjobs.service import Service
 from pyjobs.service.jobs import JobFields
 
@@ -301,6 +302,25 @@ def _separate_commits(path: Path) -> float:
         return time.perf_counter() - began
 
 
+def import_() -> list[Figure]:
+    """A document of 10,000 jobs, by a whole process, into a home that has none."""
+    took = []
+    for _ in range(ROUNDS):
+        with a_home() as (settings, service):
+            rows = [
+                {"name": f"job{n}", "cron_expr": f"{n % 60} {n % 24} * * *", "mode": "command", "command": f"echo {n}"}
+                for n in range(10_000)
+            ]
+            path = settings.home / "jobs.json"
+            path.write_text(json.dumps({"jobs": rows}), encoding="utf-8")
+            env = {**os.environ, "PYJOBS_HOME": str(settings.home)}
+            took.append(_time([sys.executable, "-m", "pyjobs", "import", str(path)], env))
+            if service.jobs.count(JobQuery()) != len(rows):
+                sys.exit("not every job was imported")
+    seconds = statistics.median(took)
+    return [plain("import of 10,000 jobs", f"{seconds:.2f} s", "≤ 5 s", met=seconds <= 5)]
+
+
 def cron() -> list[Figure]:
     """The next 20 instants of ordinary expressions in a real zone, whose table of clock changes is there already."""
     from zoneinfo import ZoneInfo
@@ -448,6 +468,7 @@ FIGURES: dict[str, Callable[[], list[Figure]]] = {
     "nudge": nudge,
     "cli": command_line,
     "claim": claim,
+    "import": import_,
     "cron": cron,
     "api": api,
 }

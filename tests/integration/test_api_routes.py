@@ -13,6 +13,7 @@ import pytest
 
 from pyjobs.jobs import ACTIVE, RunState, Source
 from pyjobs.ports import Claimed, End, JobQuery, RunQuery, Start
+from pyjobs.service.jobs import JobFields
 from pyjobs.store import open_store
 
 from .api_kit import Api, an_api
@@ -179,6 +180,16 @@ class TestJobs:
         edited = api.post("/jobs/update", {"job_id": job, "cron": "@daily"}).data
 
         assert (edited["name"], edited["desc"], edited["cron_expr"]) == ("a", "before", "@daily")
+
+    def test_an_edit_of_a_job_from_a_file_is_warned_of(self, api: Api) -> None:
+        wanted = [JobFields(name="a", trigger_type="manual", mode="command", command="true")]
+        api.site.service.manifests().apply(wanted, "/srv/jobs.toml", prune=False)
+        job = api.get("/jobs/list").data[0]["id"]
+
+        edited = api.post("/jobs/edit", {"id": job, "command": "false"})
+
+        assert edited.msg == "任务更新成功（该任务来自文件 /srv/jobs.toml，下次 apply 将撤销此更改）"
+        assert edited.data["command"] == "false"
 
     def test_a_job_sent_back_whole_stays_as_it_is(self, api: Api) -> None:
         job = api.add("a", trigger_type="interval", interval_seconds=60, cron_expr=None)

@@ -85,8 +85,8 @@ class TestApply:
             "    COMMAND: tar czf /b.tgz /home → tar czf /c.tgz /home\n"
             "    ENV: ****** → ******\n"
             "    max_runs: 5 → 0\n"
-            "    fired next  2030-01-01 03:00:00, 2030-01-02 03:00:00, 2030-01-03 03:00:00\n"
-            "    fires next  2030-01-01 04:00:00, 2030-01-02 04:00:00, 2030-01-03 04:00:00\n"
+            "    fired next  2030-01-01 03:00:00, 2030-01-02 03:00:00, 2030-01-03 03:00:00 (UTC)\n"
+            "    fires next  2030-01-01 04:00:00, 2030-01-02 04:00:00, 2030-01-03 04:00:00 (UTC)\n"
         )
         done = kit.cli.try_("apply", kit.name, "--dry-run")
         assert (done.stdout, done.stderr) == (expected, "would apply: 1 changed, 1 the same\n")
@@ -192,7 +192,9 @@ class TestBadFiles:
     def test_one_bad_job_stops_all(self, kit: Kit) -> None:
         kit.change("0 3 * * *", "0 99 * * *")
         error = kit.cli.error("apply", kit.name, code=2)
-        assert error.startswith("error: 1 of 2 rows cannot be used, nothing was stored:\n  job 1 `backup`: cron_expr: ")
+        assert error.startswith(
+            "error: 1 of 2 entries cannot be used, nothing was stored:\n  job 1 `backup`: cron_expr: "
+        )
         assert kit.names() == []
 
     def test_other_ends_and_stdin(self, kit: Kit) -> None:

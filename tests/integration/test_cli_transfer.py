@@ -109,8 +109,8 @@ class TestImport:
         file = tmp_path / "bad.csv"
         file.write_text("name,cron,mode,target\nok,* * * * *,command,true\nodd,99 * * * *,command,true\n")
         error = cli.error("import", str(file), code=2)
-        assert error.startswith("error: 1 of 2 rows cannot be used, nothing was stored:\n  job 2 `odd`: cron_expr: ")
-        assert "1 行无法使用" in cli.error("import", str(file), code=2, lang="zh")
+        assert error.startswith("error: 1 of 2 entries cannot be used, nothing was stored:\n  job 2 `odd`: cron_expr: ")
+        assert "有 1 个无法使用" in cli.error("import", str(file), code=2, lang="zh")
         assert [job["name"] for job in cli.json("job", "list")["jobs"]] == ["backup", "备份"]
 
     def test_the_specifications_own_document(self, other: Cli, tmp_path: Path) -> None:

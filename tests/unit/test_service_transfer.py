@@ -97,7 +97,7 @@ class TestBadRows:
             bring(transfer, *rows, logs=({"start_time": "never"}, {"start_time": "2040-01-01", "status": 0},
                                          {"start_time": "2026-01-01", "exec_id": "../../x"}))  # fmt: skip
         lines = str(caught.value).splitlines()
-        assert lines[0] == "9 of 10 rows cannot be used, nothing was stored:"
+        assert lines[0] == "9 of 10 entries cannot be used, nothing was stored:"
         assert [line.split(": ")[:2] for line in lines[1:]] == [
             ["  job 2 `b`", "cron_expr"], ["  job 3", "name"], ["  job 4 `c`", "run_count"], ["  job 5 `d`", "mode"],
             ["  job 6", "name"], ["  job 7 `e`", "timeout"], ["  log 1", "start_time"], ["  log 2", "start_time"],

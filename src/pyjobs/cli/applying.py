@@ -22,6 +22,7 @@ from pyjobs.cli.saidinfile import fields_in
 from pyjobs.cli.text import one_line, paint
 from pyjobs.errors import BadDocument, Exit, Invalid
 from pyjobs.interchange import documents, jobfiles
+from pyjobs.jobs import Job
 from pyjobs.service.jobs import JobFields
 from pyjobs.service.manifests import Change, Difference, Verdict
 
@@ -57,7 +58,7 @@ def apply(
     output: Output = None,
     json: Json = False,
 ) -> None:
-    """Make the jobs what a file says, all or none: a table a job, its keys the flags of `job add`; no key, no value."""
+    """Make the jobs what a file says, all or none. Its keys are the flags of `job add`; each has its default."""
     app = app_of(ctx, output, json=json)
     wanted, whose = _wanted(app, file, owner)
     manifests = app.service.manifests()
@@ -142,14 +143,19 @@ def _lines(app: App, change: Change) -> Iterator[str]:
                 yield from _difference(app, name, old, new)
         elif difference.field != "mode":
             yield from _difference(app, _key(difference.field), *map(_shown, _pair(app, difference)))
-    before = [app.view.at(change.old.timezone).full(ms) for ms in change.fires_before] if change.old else []
-    after = [app.view.at(change.new.timezone).full(ms) for ms in change.fires_after] if change.new else []
+    before, after = _fires(app, change.old, change.fires_before), _fires(app, change.new, change.fires_after)
     if before and before != after:
-        yield f"{app.text('apply.before')}  {', '.join(before)}"
+        yield f"{app.text('apply.before')}  {before}"
     if after and before != after:
-        yield f"{app.text('apply.after')}  {', '.join(after)}"
-    if change.verdict is Verdict.CHANGE and before == after and after:
-        yield f"{app.text('apply.fires_same')}  {', '.join(after)}"
+        yield f"{app.text('apply.after')}  {after}"
+    if before and before == after:
+        yield f"{app.text('apply.fires_same')}  {after}"
+
+
+def _fires(app: App, job: Job | None, fires: Sequence[int]) -> str:
+    """Instants in the zone of a job, which is said."""
+    view = app.view.at(job.timezone) if job else app.view
+    return f"{', '.join(view.full(ms) for ms in fires)} ({view.zone.key})" if fires else ""
 
 
 def _key(field: str) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from pyjobs.cli.command import examples
 from pyjobs.cli.context import App, app_of
-from pyjobs.cli.paths import write_text
+from pyjobs.cli.paths import put, write_text
 from pyjobs.interchange.cronlines import CannotSay, crontab_of
 from pyjobs.interchange.units import units_of
 from pyjobs.jobs import Job
@@ -36,10 +36,7 @@ def export_crontab(ctx: typer.Context, file: To = "-") -> None:
         *_HEAD,
         *(line for job in _jobs(app) for line in crontab_of(job, app.settings.zone_name, app.settings.home)),
     ]
-    if file == "-":
-        app.write(lines)
-    else:
-        write_text(Path(file), (f"{line}\n" for line in lines))
+    put(file, (f"{line}\n" for line in lines))
     app.say("doc.secrets")
 
 
@@ -56,8 +53,7 @@ def export_systemd(
     app = app_of(ctx, makes=False)
     files = dict(_units(app))
     if output is None:
-        for name, text in files.items():
-            app.write([f"# {name}", text])
+        put("-", (f"# {name}\n{text}\n" for name, text in files.items()))
     else:
         output.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

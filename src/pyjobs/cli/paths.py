@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pyjobs.errors import BadDocument, NotAllowed, NotFound
 
-__all__ = ["read_bytes", "write_text"]
+__all__ = ["put", "read_bytes", "write_text"]
 
 #: More than any document of jobs; what never ends, such as a device, is stopped here.
 _LARGEST = 1 << 30
@@ -32,6 +32,16 @@ def read_bytes(name: str) -> bytes:
     if len(content) > _LARGEST:
         raise BadDocument(f"`{name}` is larger than {_LARGEST >> 30} GiB", f"`{name}` 超过 {_LARGEST >> 30} GiB")
     return content
+
+
+def put(file: str, pieces: Iterable[str]) -> None:
+    """Write a document to a file, or to stdout for `-`: in UTF-8, whatever the terminal's encoding is."""
+    if file != "-":
+        write_text(Path(file), pieces)
+        return
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")
+    sys.stdout.writelines(pieces)
 
 
 def write_text(path: Path, pieces: Iterable[str], *, private: bool = True) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -16,7 +14,7 @@ from pyjobs.cli.command import examples
 from pyjobs.cli.context import App, app_of
 from pyjobs.cli.messages import word
 from pyjobs.cli.options import DryRun, Json, Output
-from pyjobs.cli.paths import read_bytes, write_text
+from pyjobs.cli.paths import put, read_bytes
 from pyjobs.cli.progress import bar
 from pyjobs.cli.render import Column, Noun
 from pyjobs.cli.times import View
@@ -75,11 +73,7 @@ def export(
         rows: Iterable[Mapping[str, Any]] = transfer.run_rows(progress) if logs else ()
         when = app.view.iso(app.view.now_ms) or ""
         pieces = documents.write(wanted, when, jobs, rows)
-        if file == "-":
-            for piece in pieces:
-                sys.stdout.write(piece)
-        else:
-            write_text(Path(file), pieces)
+        put(file, pieces)
     if file != "-" and logs:
         app.say("doc.exported_runs", jobs=len(jobs), runs=count, path=file)
     elif file != "-":
@@ -99,7 +93,7 @@ def import_(
     output: Output = None,
     json: Json = False,
 ) -> None:
-    """Add the jobs of a document, and their runs: all of them, or none. Nothing fires for the past."""
+    """Add the jobs of a document, and their runs: all or none. Counts, times and states are kept, ids are new."""
     app = app_of(ctx, output, json=json)
     wanted = kind_of(file, kind)
     found = documents.read(documents.decoded(read_bytes(file), file), wanted, file)

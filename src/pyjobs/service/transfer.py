@@ -170,7 +170,7 @@ class Transfer:
         self, checked: Checked, on_conflict: OnConflict, *, by: str = "", progress: Progress = lambda _: None
     ) -> Imported:
         """
-        Store them, in one transaction.
+        Store them, in one transaction. Ids are new; runs that come along are not counted among the executions here.
 
         Raises:
             Conflict, BadDocument: as `plan`; or the runs do not all come after those that are there.
@@ -250,15 +250,15 @@ class Transfer:
 
 
 def problem_list(problems: Iterable[tuple[str, Invalid]], count: int) -> BadDocument:
-    """One error for all rows that cannot be used; `problems` says where each is."""
+    """One error for all entries that cannot be used; `problems` says where each is."""
     found = list(problems)
     told = found[:_TOLD]
     more = len(found) - len(told)
     lines = [f"  {where}: {exc.text('en')}" for where, exc in told] + ([f"  and {more} more"] if more else [])
     lines_zh = [f"  {where}：{exc.text('zh')}" for where, exc in told] + ([f"  以及另外 {more} 处"] if more else [])
     return BadDocument(
-        "\n".join([f"{len(found)} of {count} rows cannot be used, nothing was stored:", *lines]),
-        "\n".join([f"{count} 行中有 {len(found)} 行无法使用，未存储任何内容：", *lines_zh]),
+        "\n".join([f"{len(found)} of {count} entries cannot be used, nothing was stored:", *lines]),
+        "\n".join([f"{count} 个条目中有 {len(found)} 个无法使用，未存储任何内容：", *lines_zh]),
     )
 
 
