@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -126,6 +128,22 @@ class TestImport:
         found = other.json("job", "show", "old")["job"]
         assert (found["timeout_seconds"], found["created"]) == (30, "2025-01-01T00:00:00.000+00:00")
         assert other.json("runs", "list")["runs"][0]["reason"] == "refused"
+
+    def test_what_its_own_script_exports_comes_in(self, cli: Cli, other: Cli, tmp_path: Path) -> None:
+        """The script reads the file with `SELECT *`, whatever columns there are."""
+        cli("job", "add", "once", "--at", "2031-01-01 00:00", "--func", "Echo")
+        cli("job", "add", "echo", "--manual", "--command", "echo hello")
+        cli("run", "echo")
+        with contextlib.closing(sqlite3.connect(cli.home / "data" / "jobs.db")) as store:
+            store.row_factory = sqlite3.Row
+            jobs, logs = (
+                [dict(row) for row in store.execute(f"SELECT * FROM {name}")] for name in ("jobs", "job_logs")
+            )
+        file = tmp_path / "script.json"
+        file.write_text(json.dumps({"export_time": "2030-01-01T00:00:00", "jobs": jobs, "logs": logs}))
+        assert other.try_("import", str(file)).stderr == "imported: 4 added, 1 run\n"
+        assert other.json("job", "list") == cli.json("job", "list")
+        assert other.json("runs", "list") == cli.json("runs", "list")
 
     def test_what_is_no_document_is_said(self, cli: Cli, tmp_path: Path) -> None:
         assert "there is no file" in cli.error("import", str(tmp_path / "none.json"), code=3)

@@ -6,6 +6,7 @@ What cannot be the same is said, by codes: `reboot`, `mail`, `user`, `zone`, `sh
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 from collections.abc import Mapping
@@ -85,7 +86,7 @@ def crontab_lines(text: str, *, system: bool, me: str) -> list[CronLine]:
             state.comment.clear()
         elif bare.startswith("#"):
             state.comment.append(bare.lstrip("#").strip())
-        elif variable and not _is_schedule(bare):
+        elif variable:
             state.variables[variable[1] or variable[2] or variable[3]] = _unquoted(variable[4])
             state.comment.clear()
         else:
@@ -126,11 +127,6 @@ def _words(piece: str) -> list[str]:
     return found
 
 
-def _is_schedule(bare: str) -> bool:
-    """Whether a line that has a `=` somewhere is one with a command all the same."""
-    return bare[0] in "@*" or bool(re.match(r"-?[\d*]\S*\s+\S+\s+\S+\s+\S+\s+\S+\s+\S", bare))
-
-
 def _unquoted(value: str) -> str:
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value
 
@@ -143,7 +139,7 @@ def _job_line(number: int, line: str, state: _State, *, system: bool, me: str) -
     parts = line.removeprefix("-").split(None, 1 if line.startswith("@") else 5)
     wanted = 2 if line.startswith("@") else 6
     if len(parts) < wanted:
-        return _with(found, problem=Invalid(
+        return dataclasses.replace(found, problem=Invalid(
             "schedule", "is no line of a crontab: five fields and a command are needed",
             "不是 crontab 行：需要五个字段和一条命令",
         ))  # fmt: skip
@@ -156,7 +152,7 @@ def _job_line(number: int, line: str, state: _State, *, system: bool, me: str) -
         text = commandtext.render(_spec(_wrapped(command, variables, user, me), variables))
         commandtext.parse("command", text)
     except Invalid as exc:
-        return _with(found, problem=exc)
+        return dataclasses.replace(found, problem=exc)
     notes = [
         "reboot" if reboot else "",
         "mail" if mail else "",
@@ -164,13 +160,9 @@ def _job_line(number: int, line: str, state: _State, *, system: bool, me: str) -
         "random" if "RANDOM_DELAY" in variables else "",
         "shell" if variables.get("SHELL", "/bin/sh") not in _SHELLS else "",
     ]
-    return _with(found, schedule=schedule, user=user, command=command, text=text, notes=tuple(filter(None, notes)))
-
-
-def _with(line: CronLine, **changes: object) -> CronLine:
-    import dataclasses
-
-    return dataclasses.replace(line, **changes)  # type: ignore[arg-type]
+    return dataclasses.replace(
+        found, schedule=schedule, user=user, command=command, text=text, notes=tuple(filter(None, notes))
+    )
 
 
 def _user_and_rest(rest: str) -> tuple[str, str]:
