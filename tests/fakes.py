@@ -538,6 +538,7 @@ class MemoryStore:
             groups.setdefault((row.state, alone, mark), []).append(row)
         found = sorted(map(_range, groups.values()), key=lambda found: found.last_ms)
         return found[max(0, len(found) - limit) :]
+
     def restore_runs(self, runs: Sequence[Run]) -> set[str]:
         new = set()
         with self.transaction():

@@ -521,6 +521,7 @@ class Store(Protocol):
         Rows without a fire are left out. A range of missed fires is never put together with anything; one that
         begins in the range and ends behind it belongs to it. With `job_id` None: of a deleted job of that name.
         """
+
     def restore_runs(self, runs: Sequence[Run]) -> set[str]:
         """Store runs that ended elsewhere, in this order; answers the exec ids whose row is new."""
 

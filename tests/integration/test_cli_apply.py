@@ -83,7 +83,7 @@ class TestApply:
             "change backup\n"
             "    cron: 0 3 * * * → 0 4 * * *\n"
             "    COMMAND: tar czf /b.tgz /home → tar czf /c.tgz /home\n"
-            "    ENV: ****** → ******\n"
+            "    ENV: *** → ***\n"
             "    max_runs: 5 → 0\n"
             "    fired next  2030-01-01 03:00:00, 2030-01-02 03:00:00, 2030-01-03 03:00:00 (UTC)\n"
             "    fires next  2030-01-01 04:00:00, 2030-01-02 04:00:00, 2030-01-03 04:00:00 (UTC)\n"

@@ -99,7 +99,7 @@ def _lines_noun(app: App) -> Noun[PlannedLine]:
         document=lambda step, view: _document(app, step, view),
         columns=(
             Column("col.line", lambda step, _: str(step.line.number), right=True),
-            Column("col.verdict", lambda step, view: word(step.verdict.value, view.lang),
+            Column("col.does", lambda step, view: word(step.verdict.value, view.lang),
                    style=lambda step: _STYLES[step.verdict]),
             Column("col.name", lambda step, _: step.job.name if step.job else "", style="bold", fold=True),
             Column("col.schedule", lambda step, _: f"{step.line.schedule} {step.line.zone}".strip(), fold=True),

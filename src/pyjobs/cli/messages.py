@@ -228,7 +228,7 @@ MESSAGES: dict[str, tuple[str, str]] = {
     # documents and files of jobs
     "noun.rows": ("rows", "行"),
     "col.row": ("ROW", "行号"),
-    "col.verdict": ("DOES", "操作"),
+    "col.does": ("DOES", "操作"),
     "doc.exported": ("exported {count} [job|jobs] to {path}", "已将 {count} 个任务导出到 {path}"),
     "doc.exported_runs": ("exported {jobs} jobs and {runs} runs to {path}",
                           "已将 {jobs} 个任务和 {runs} 条执行记录导出到 {path}"),

@@ -151,7 +151,7 @@ def _rows_noun() -> Noun[Planned]:
         document=_step_document,
         columns=(
             Column("col.row", lambda step, _: str(step.row), right=True),
-            Column("col.verdict", lambda step, view: word(step.verdict.value, view.lang)),
+            Column("col.does", lambda step, view: word(step.verdict.value, view.lang)),
             Column("col.name", _shown_name, style="bold", fold=True),
             Column("col.mode", lambda step, _: step.job.mode),
             Column("col.next", lambda step, view: view.when(step.job.next_fire_ms)),
