@@ -992,3 +992,14 @@ class TestBroughtHere:
         again = replace(run, exec_id="another")
         assert store.restore_runs([run, again]) == set()
         assert [found.exec_id for found in store.runs(RunQuery(oldest_first=True))] == [run.exec_id, other.exec_id]
+
+    def test_they_are_counted_as_all_others_are(self, store: Store) -> None:
+        job = store.restore_job(a_job())
+        ended = [a_run(job, state=RunState.SUCCESS, claimed_ms=NOW_MS + n, owner=None) for n in range(120)]
+        assert store.restore_runs(ended) == {run.exec_id for run in ended}
+        store.restore_runs([*ended[:70], a_run(None, state=RunState.FAILED, owner=None)])
+        assert [run.exec_id for run in store.runs(RunQuery(oldest_first=True, limit=120))] == [r.exec_id for r in ended]
+        counted = [RunQuery(), RunQuery(job_id=job.id), RunQuery(states=frozenset({RunState.FAILED}))]
+        assert [store.count_runs(query) for query in counted] == [121, 120, 1]
+        assert (store.count_jobs(JobQuery()), store.count_jobs(JobQuery(mode=job.mode))) == (1, 1)
+        assert store.active_counts() == {}

@@ -22,6 +22,9 @@ every = "30s"
 http = "https://example.org/"
 header = ["Accept: */*"]
 retry_backoff = "exponential"
+retry-on = "timeout,500-599"
+on_lost = "retry"
+allow-mode = "replace"
 """
 
 
@@ -60,7 +63,8 @@ class TestApply:
         kit.cli("job", "add", "b2", "--cron", "0 3 * * *", "--command", "tar czf /b.tgz /home", "--env",
                 "API_TOKEN=canary", "--env", "LEVEL=9", "--timeout", "5m", "--max-runs", "5")  # fmt: skip
         kit.cli("job", "add", "p2", "--every", "30s", "--http", "https://example.org/", "--header", "Accept: */*",
-                "--retry-backoff", "exponential")  # fmt: skip
+                "--retry-backoff", "exponential", "--retry-on", "timeout,500-599", "--on-lost", "retry",
+                "--allow-mode", "replace")  # fmt: skip
         for name, other in (("backup", "b2"), ("ping", "p2")):
             theirs = kit.cli.json("job", "show", other)["job"]
             assert {key for key in theirs if theirs[key] != ours[name][key]} == {"id", "name", "owned_by"}

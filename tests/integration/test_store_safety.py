@@ -278,6 +278,7 @@ class TestRowsOfOthers:
             ("catchup_window", "long", "its row in the store cannot be used"),
             ("timeout", "soon", "its row in the store cannot be used"),
             ("cron_expr", b"\xff", "its row in the store cannot be used"),
+            ("owned_by", b"\xff", "its row in the store cannot be used"),
         ],
     )
     def test_that_job_alone_is_disabled_with_the_reason(
