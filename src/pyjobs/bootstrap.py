@@ -4,8 +4,9 @@ The one module that knows every concrete class. Each builder imports what it bui
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,16 +22,21 @@ if TYPE_CHECKING:
     from pyjobs.executors.spool import Spool
     from pyjobs.following import Following
     from pyjobs.jobs import Run
+    from pyjobs.ports import Dump
     from pyjobs.reloading import Reloading
     from pyjobs.runner import Runner
+    from pyjobs.service.backups import Backups
+    from pyjobs.service.restores import Restores
 
 #: The runner never waits longer for a lock: its heartbeat and its time-outs must go on.
 _RUNNER_PATIENCE_S = 0.2
 __all__ = [
     "Api",
     "build_api",
+    "build_backups",
     "build_executors",
     "build_functions",
+    "build_restores",
     "build_runner",
     "build_service",
     "build_spool",
@@ -185,6 +191,38 @@ def build_api(settings: Settings) -> Api:
         scheduler_trouble=lambda: procs.daemon_trouble(settings.daemon_lock),
     )
     return Api(make_app(site), following, reloading, close)
+
+
+def build_backups(settings: Settings, clock: Clock | None = None) -> Backups:
+    """The use cases about backups of this home; its store is not opened before it is copied."""
+    from pyjobs.service.backups import Backups
+
+    return Backups(settings, _build_dump(settings), clock or SystemClock())
+
+
+def build_restores(settings: Settings, clock: Clock | None = None) -> Restores:
+    """The use cases about restoring into this home, whose store may be missing or damaged."""
+    from pyjobs.service.restores import Restores
+
+    @contextlib.contextmanager
+    def hold() -> Iterator[None]:
+        from pyjobs.runner import lock_store
+
+        make_private(settings.database_path.parent)
+        descriptor = lock_store(settings.database_path)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    return Restores(settings, _build_dump(settings), clock or SystemClock(), hold)
+
+
+def _build_dump(settings: Settings) -> Dump:
+    from pyjobs.dumps.sqlite import SqliteDump
+    from pyjobs.store.migrations import LATEST
+
+    return SqliteDump(settings.database_path, newest_schema=LATEST)
 
 
 def run_here(settings: Settings, run: Run) -> Run:

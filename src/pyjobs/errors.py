@@ -10,6 +10,7 @@ from enum import IntEnum
 from typing import ClassVar
 
 __all__ = [
+    "BackupUnusable",
     "BadCommandText",
     "BadDocument",
     "BadSetting",
@@ -172,6 +173,12 @@ class StoreBusy(PyjobsError):
     exit_code = Exit.UNREACHABLE
     http_status = 500
     body_code = 500
+
+
+class BackupUnusable(PyjobsError):
+    """A file is no backup, or a damaged one."""
+
+    code = "backup_unusable"
 
 
 class DaemonNotRunning(PyjobsError):

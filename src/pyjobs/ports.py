@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeAlias
 
 from pyjobs.commandtext import Spec
@@ -21,6 +22,8 @@ __all__ = [
     "Attempt",
     "Catalogue",
     "Claimed",
+    "Contents",
+    "Dump",
     "End",
     "Event",
     "EventKind",
@@ -36,6 +39,7 @@ __all__ = [
     "Outcome",
     "Output",
     "Page",
+    "Progress",
     "ReloadReport",
     "RunQuery",
     "Spooled",
@@ -638,6 +642,72 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Release files; on SQLite the last one checkpoints."""
+
+
+#: (stage: `copy`, `pack` or `check`; how much is done; of how much, in whatever unit).
+Progress: TypeAlias = Callable[[str, int, int], None]
+
+
+class Contents(NamedTuple):
+    """What a store, or the copy of one, holds."""
+
+    schema: int
+    #: Rows by table.
+    counts: dict[str, int]
+    #: When its newest run was claimed.
+    newest_ms: int | None
+
+
+class Dump(Protocol):
+    """
+    The store as something that is copied out whole and put back whole.
+
+    Raises, from any of them:
+        StoreBusy: locked, or there is no room.
+        StoreUnusable: it cannot be read at all, or is newer than this program.
+    """
+
+    @property
+    def kind(self) -> str:
+        """The kind of store: one is never restored from another."""
+
+    @property
+    def member(self) -> str:
+        """What the copy is called in an archive."""
+
+    @property
+    def where(self) -> str:
+        """The store, as people call it; no password in it."""
+
+    @property
+    def folder(self) -> Path:
+        """Where a copy has to lie to be put in the place of the store."""
+
+    def is_store(self, path: Path) -> bool:
+        """Whether a file is the store itself, which must not be opened as a file."""
+
+    def dump(self, to: Path, progress: Progress) -> Contents:
+        """Copy the store as it is at one instant to a new file; writers go on. Raises NotFound: there is none."""
+
+    def examine(self, copy: Path, progress: Progress) -> Contents:
+        """Look at every page of a copy. Raises BackupUnusable: it is damaged, or none of a store."""
+
+    def contents(self) -> Contents | None:
+        """What the store holds now; None when there is none, or none that can be read."""
+
+    def carry_over(self, copy: Path) -> None:
+        """
+        Tell a copy, before it replaces the store, what became of fires and runs since it was made.
+
+        An instant that has fired fires no second time, a run that ended is not taken for a lost one, and what still
+        runs keeps its row.
+        """
+
+    def replace(self, copy: Path, aside: Path) -> None:
+        """Put a copy in the place of the store, in one step; the store as it was goes to `aside`."""
+
+    def note(self, facts: Mapping[str, str | None]) -> None:
+        """Store or forget facts."""
 
 
 class Nudge(Protocol):

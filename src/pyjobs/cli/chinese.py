@@ -154,6 +154,20 @@ HELPS = {
     "Alerts, as `alert list` numbers them.": "告警编号，见 `alert list`。",
     "Channels of alerting.yml; none: all of them.": "alerting.yml 中的渠道，省略则为全部。",
     "Those that are over, too.": "包括已恢复的告警。",
+    # backups
+    "The file to make, or a folder to make one in.  [default: backups in home]":
+        "要创建的文件，或存放备份的目录。  [默认：主目录中的 backups]",
+    "Delete older backups in that folder, never the newest; 0: none.":
+        "删除该目录中更早的备份，最新的始终保留；0 表示不删。",
+    "Restore it into a scratch folder and compare, before it gets its name.":
+        "先恢复到临时目录并比对，无误后才生成备份文件。",
+    "Leave settings, alert rules and user functions out.": "不包含配置、告警规则和自定义函数。",
+    "Whether it is gzipped.  [default: up to 64 MiB, or as the name says]":
+        "是否用 gzip 压缩。  [默认：不超过 64 MiB 时压缩，或由文件名决定]",
+    "A backup, or a copy of the database file.": "备份文件，或数据库文件的副本。",
+    "Stop the daemon for it, and start it again.": "恢复期间停止守护进程，完成后重新启动。",
+    "Replace settings and functions that differ, too; the old ones are kept.":
+        "同时替换有差异的配置和函数文件，旧文件予以保留。",
     # the API
     "An address or a network, such as `10.0.0.0/8`.": "IP 地址或网段，如 `10.0.0.0/8`。",
     "Even if the API answers this machine no more.": "即使 API 将不再响应本机。",

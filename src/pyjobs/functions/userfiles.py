@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from pyjobs.config import Settings
+from pyjobs.homefiles import SPECIFIED_FUNCTIONS
 
 __all__ = ["Entry", "find_entries", "folders"]
-
-_SPECIFIED = Path("app", "function", "user_funcs")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,7 +41,7 @@ class Entry:
 def folders(settings: Settings) -> list[Path]:
     """Where user functions may be; the second one is the specification's and read where it is there."""
     found: list[Path] = []
-    for folder in (settings.path(settings.functions_dir), settings.home / _SPECIFIED):
+    for folder in (settings.path(settings.functions_dir), settings.home / SPECIFIED_FUNCTIONS):
         if folder.is_dir() and folder.resolve() not in [other.resolve() for other in found]:
             found.append(folder)
     return found

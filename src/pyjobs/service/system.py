@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pyjobs.clock import Clock
@@ -15,7 +15,7 @@ from pyjobs.ports import Event, EventKind, Executed, JobQuery, Nudge, Store
 from pyjobs.service.jobs import Jobs, Repair
 from pyjobs.service.runs import Runs
 
-__all__ = ["Paused", "System"]
+__all__ = ["LastBackup", "Paused", "System"]
 
 _PAUSED = "paused"
 
@@ -26,6 +26,21 @@ class Paused:
 
     by: str
     since_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LastBackup:
+    """The last backup that was made, wherever it lies now, and the last one that failed since."""
+
+    #: None: none was ever made.
+    made_ms: int | None = None
+    path: str = ""
+    size: int = 0
+    #: Whether it was restored into a scratch folder and compared.
+    verified: bool = False
+    failed_ms: int | None = None
+    #: Why, by language.
+    error: dict[str, str] = field(default_factory=dict)
 
 
 class System:
@@ -77,6 +92,20 @@ class System:
     def check(self) -> Sequence[Repair]:
         """Compare every waiting job's next fire with its trigger and mend what is wrong."""
         return self._jobs.recompute()
+
+    def last_backup(self) -> LastBackup:
+        """How old the newest backup is, and whether one failed since."""
+        from pyjobs.service.backups import FAILED, MADE
+
+        made, failed = (json.loads(self._store.fact(name) or "{}") for name in (MADE, FAILED))
+        return LastBackup(
+            made_ms=made.get("at_ms"),
+            path=made.get("path", ""),
+            size=made.get("size", 0),
+            verified=made.get("verified", False),
+            failed_ms=failed.get("at_ms"),
+            error={lang: failed[lang] for lang in ("en", "zh") if lang in failed},
+        )
 
     def version(self) -> tuple[int, int]:
         """A value that is another one, to the thread that asks, once anything in the store has changed."""
