@@ -644,7 +644,7 @@ class Store(Protocol):
         """Release files; on SQLite the last one checkpoints."""
 
 
-#: (stage: `copy`, `pack` or `check`; how much is done; of how much, in whatever unit).
+#: (stage: `copy`, `pack`, `check` or `examine`; how much is done; of how much, in whatever unit, 0: nobody knows).
 Progress: TypeAlias = Callable[[str, int, int], None]
 
 

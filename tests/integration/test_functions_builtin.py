@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import re
 import socket
 import sqlite3
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +22,9 @@ import pytest
 import trustme
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
+from fakes import a_job
+
+from pyjobs.store.sqlite import SqliteStore
 
 from .functions_kit import Functions
 
@@ -422,44 +425,49 @@ def make_store(functions: Functions) -> Path:
 
 
 class TestBackup:
-    def test_it_makes_a_whole_copy_while_the_store_is_written(self, functions: Functions) -> None:
-        store = make_store(functions)
-        with closing(sqlite3.connect(store)) as writer:
-            writer.execute("INSERT INTO job_logs (job_name) VALUES ('committed')")
-            writer.commit()
-            writer.execute("INSERT INTO job_logs (job_name) VALUES ('not yet')")
-            ended = functions.call("Backup")
+    @pytest.fixture
+    def store(self, functions: Functions) -> Iterator[SqliteStore]:
+        """The real one, open as the runner has it."""
+        opened = SqliteStore(functions.settings.database_path)
+        yield opened
+        opened.close()
+
+    def test_it_makes_the_archive_that_db_backup_makes(self, functions: Functions, store: SqliteStore) -> None:
+        store.add_job(a_job("one"))
+        functions.write("mine.py", "def mine(): pass")
+        ended = functions.call("Backup")
         assert ended.outcome.success, ended.error
         (path,) = (functions.home / "backups").iterdir()
-        assert re.fullmatch(r"jobs_\d{8}_\d{6}\.db\.gz", path.name)
+        assert re.fullmatch(r"jobs_\d{8}_\d{6}\.tar\.gz", path.name)
         assert ended.out == f"{path} ({path.stat().st_size} bytes)"
         assert path.stat().st_mode & 0o777 == 0o600
-        copy = functions.home / "copy.db"
-        copy.write_bytes(gzip.decompress(path.read_bytes()))
-        with closing(sqlite3.connect(copy)) as opened:
-            assert opened.execute("SELECT job_name FROM job_logs").fetchall() == [("committed",)]
-            assert opened.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        with tarfile.open(path) as tar:
+            assert tar.getnames() == ["jobs.db", "functions/mine.py", "manifest.json"]
+            manifest = json.load(tar.extractfile("manifest.json"))  # type: ignore[arg-type]
+        assert manifest["counts"]["jobs"] == 1
+        made = json.loads(store.fact("backup") or "")
+        assert (made["path"], made["verified"]) == (str(path), True)
 
+    @pytest.mark.usefixtures("store")
     def test_two_in_one_second_have_two_names(self, functions: Functions) -> None:
-        make_store(functions)
         for _ in range(3):
             assert functions.call("Backup").outcome.success
         assert len(list((functions.home / "backups").iterdir())) == 3
 
+    @pytest.mark.usefixtures("store")
     def test_keep_days_deletes_old_backups_and_nothing_else(self, functions: Functions) -> None:
-        make_store(functions)
         folder = functions.home / "backups"
         folder.mkdir()
         now = time.time_ns() // 10**9
-        for name, days in (("jobs_20200101_000000.db.gz", 8), ("jobs_20200102_000000_2.db.gz", 8),
-                           ("jobs_20200103_000000.db.gz", 6), ("mine.db.gz", 99)):  # fmt: skip
+        for name, days in (("jobs_20200101_000000.tar.gz", 8), ("jobs_20200102_000000_2.tar", 8),
+                           ("jobs_20200103_000000.tar.gz", 6), ("mine.tar.gz", 99)):  # fmt: skip
             (folder / name).touch()
             os.utime(folder / name, (now - days * 86400,) * 2)
         ended = functions.call("Backup", "keep_days=7")
         assert ended.out.endswith("; 2 old ones deleted")
         left = sorted(path.name for path in folder.iterdir())
         assert len(left) == 3
-        assert {"jobs_20200103_000000.db.gz", "mine.db.gz"} < set(left)
+        assert {"jobs_20200103_000000.tar.gz", "mine.tar.gz"} < set(left)
 
     def test_no_store_or_a_broken_one_is_a_failure_that_leaves_nothing(self, functions: Functions) -> None:
         assert "there is no store" in functions.call("Backup").error

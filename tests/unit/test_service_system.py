@@ -7,7 +7,7 @@ from fakes import NOW_MS, FakeClock, FakeNudge, MemoryStore, a_job
 
 from pyjobs.jobs import AllowMode, JobState, RunState, TriggerType
 from pyjobs.service import Service, build
-from pyjobs.service.system import Paused
+from pyjobs.service.system import LastBackup, Paused
 
 
 @pytest.fixture
@@ -96,3 +96,15 @@ class TestAll:
     def test_figures(self, service: Service, memory: MemoryStore) -> None:
         memory.add_job(a_job())
         assert service.system.figures() == {"jobs": {0: 1}, "runs": {}}
+
+
+class TestLastBackup:
+    def test_there_is_none_before_the_first(self, service: Service) -> None:
+        assert service.system.last_backup() == LastBackup()
+
+    def test_a_failure_stands_beside_the_last_one_that_was_made(self, service: Service, memory: MemoryStore) -> None:
+        memory.set_fact("backup", '{"at_ms": 5, "path": "/b", "size": 7, "verified": true}')
+        memory.set_fact("backup_failed", '{"at_ms": 9, "en": "no room", "zh": "空间不足"}')
+        assert service.system.last_backup() == LastBackup(
+            made_ms=5, path="/b", size=7, verified=True, failed_ms=9, error={"en": "no room", "zh": "空间不足"}
+        )

@@ -183,7 +183,7 @@ def _bar(app: App) -> Iterator[Progress]:
 
         def progress(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bar.add_task(app.text(f"db.stage_{stage}"))
+                tasks[stage] = bar.add_task(app.text(f"p.stage_{stage}"), total=total or None)
             bar.update(tasks[stage], completed=done, total=total or None)
 
         yield progress
@@ -216,9 +216,9 @@ def _without_daemon(app: App, *, yes: bool) -> Iterator[None]:
 
 def _show(app: App, path: Path, plan: Plan, *, files: bool) -> None:
     """Say what will be replaced by what."""
-    rows = [("db.backup", str(path))]
+    rows = [("p.backup", str(path))]
     rows.append(("", _holds(app, plan.incoming, app.text("db.made_at", when=app.view.when(plan.made_ms)))))
-    rows.append(("db.store", str(app.settings.database_path)))
+    rows.append(("p.database", str(app.settings.database_path)))
     if plan.current is None:
         rows.append(("", app.text("db.no_store")))
     else:
@@ -227,7 +227,7 @@ def _show(app: App, path: Path, plan: Plan, *, files: bool) -> None:
         rows.append(("", _holds(app, plan.current, age)))
     for number, file in enumerate(plan.files):
         key = "replaced" if files and file.here == "differs" else file.here
-        rows.append(("" if number else "db.files", app.text(f"db.file_{key}", path=str(file.to))))
+        rows.append(("" if number else "p.files", app.text(f"p.file_{key}", path=str(file.to))))
     if not app.quiet:
         sys.stderr.write("".join(line + "\n" for line in render.pairs(app, rows)))
 
@@ -241,7 +241,10 @@ def _tell(app: App, done: Restored) -> None:
     app.say("db.restored", path=str(app.settings.database_path))
     if done.aside is not None:
         app.say("db.aside", path=str(done.aside))
-        app.say("db.carried" if done.carried else "db.not_carried")
+        if done.carried:
+            app.say("db.carried")
+        else:
+            app.say("db.not_carried")
 
 
 def _plan_document(app: App, plan: Plan) -> dict[str, object]:

@@ -25,8 +25,9 @@ _STEP = 2048
 _ACTIVE = "state IN ('queued', 'running')"
 #: How a job is scheduled: only where that is the same does a later store speak of the same instants.
 _SCHEDULE = ("trigger_type", "cron_expr", "interval_seconds", "run_at", "anchor_at", "timezone")
-#: Instructions of SQLite between two reports of a check, and what such a check takes for a page, roughly.
+#: Instructions of SQLite between two reports of a check.
 _BEAT = 100_000
+_NOTE_MS = 2000
 
 
 class SqliteDump:
@@ -146,6 +147,8 @@ class SqliteDump:
     def note(self, facts: Mapping[str, str | None]) -> None:
         """Store or forget facts."""
         with _translated(self._path), closing(self._open(self._path)) as opened:
+            # It is worth no long wait: a backup is no worse for want of a note.
+            opened.execute(f"PRAGMA busy_timeout = {_NOTE_MS}")
             opened.execute("BEGIN IMMEDIATE")
             for name, value in facts.items():
                 opened.execute("DELETE FROM facts WHERE name = ?", (name,))
@@ -179,7 +182,7 @@ def _check_integrity(opened: sqlite3.Connection, progress: Progress) -> None:
     def beat() -> int:
         nonlocal beats
         beats += 1
-        progress("check", beats, 0)
+        progress("examine", beats, 0)
         return 0
 
     opened.set_progress_handler(beat, _BEAT)
