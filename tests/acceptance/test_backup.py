@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import json
+import signal
+import sqlite3
+import subprocess
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
+
+import pytest
 
 from .conftest import Home, wait_for
 
@@ -58,3 +64,20 @@ def test_a_job_of_the_api_makes_a_real_backup(home: Home) -> None:
     (path,) = (home.path / "backups").iterdir()
     assert str(path) in row["output"]
     assert json.loads(home.pyjobs("db", "verify", str(path), "--json"))["backup"]["whole"] is True
+
+
+@pytest.mark.parametrize("stage", ["jobs.db", "packed", "restored/jobs.db"])
+def test_one_that_is_interrupted_leaves_nothing(home: Home, stage: str) -> None:
+    home.pyjobs("job", "add", "one", "--manual", "--command", "true")
+    with closing(sqlite3.connect(home.path / "data" / "jobs.db")) as store, store:
+        store.executemany(
+            "INSERT INTO job_logs (exec_id, state, source, output) VALUES (?, 'success', 'cron', hex(randomblob(500)))",
+            [(f"{number:016x}",) for number in range(60_000)],
+        )
+    argv = home.argv("db", "backup", "--verify", "--compress")
+    process = subprocess.Popen(argv, env=home.env, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    folder = home.path / "backups"
+    wait_for(lambda: process.poll() is not None or list(folder.glob(f".pyjobs-half-*/{stage}")), stage)
+    process.send_signal(signal.SIGINT)
+    assert (process.communicate()[1], process.returncode) == (b"", 130)
+    assert list(folder.iterdir()) == []

@@ -73,7 +73,7 @@ def rewritten(path: Path, change: Callable[[dict[str, bytes]], None]) -> Path:
 
 
 def leftovers(home: Path) -> list[str]:
-    return [str(path) for path in home.rglob(".half-*")]
+    return [str(path) for path in home.rglob(".pyjobs-half-*")]
 
 
 class TestBackup:
@@ -171,6 +171,13 @@ class TestBackup:
         assert sorted(path.name for path in folder.iterdir()) == [
             "jobs_1.tar.gz", "jobs_20300101_000000.tar.gz", "mine.tar.gz",
         ]  # fmt: skip
+
+    def test_what_a_killed_one_left_is_cleared_away_after_a_day(self, cli: Cli) -> None:
+        for name, at_s in ((".pyjobs-half-old", 1), (".pyjobs-half-new", NOW_MS // 1000)):
+            (cli.home / "backups" / name).mkdir(parents=True)
+            os.utime(cli.home / "backups" / name, (at_s, at_s))
+        made(cli)
+        assert [Path(left).name for left in leftovers(cli.home)] == [".pyjobs-half-new"]
 
     def test_it_is_noted_in_the_store_and_so_is_a_failure(self, cli: Cli, store: SqliteStore) -> None:
         path = made(cli)

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ FOLDER = "backups"
 #: Facts: the last backup that was made, and the last one that failed since.
 MADE, FAILED = "backup", "backup_failed"
 _NAME = re.compile(r"jobs_\d{8}_\d{6}(_\d+)?\.(tar|tar\.gz|db\.gz)")
-_HALF = ".half-"
+_HALF = ".pyjobs-half-"
 _DAY_MS = 86_400_000
 #: Larger stores are compressed only on demand: gzip takes ten times as long as the copy.
 _COMPRESSED_UP_TO = 64 << 20
@@ -101,7 +102,6 @@ class Backups:
             contents = self._dump.dump(copy, progress)
             squeezed = _compressed(name, wanted, copy)
             manifest = self._pack(copy, packed, contents, files=wanted.files, compress=squeezed, progress=progress)
-            copy.unlink()
             if wanted.verify:
                 self._verified(packed, half / "restored", progress)
             final = _put(packed, folder, name or f"{self._stem()}.tar{'.gz' if squeezed else ''}", exact=bool(name))
@@ -184,9 +184,7 @@ def scratch(beside: Path, clock: Clock) -> Iterator[Path]:
     """A folder of this process's own, gone afterwards; on the same file system as what it is made for."""
     make_private(beside)
     _drop_halves(beside, clock.now_ms() - _DAY_MS)
-    folder = beside / f"{_HALF}{os.getpid()}"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(mode=0o700)
+    folder = Path(tempfile.mkdtemp(prefix=_HALF, dir=beside))
     try:
         yield folder
     finally:
