@@ -279,6 +279,7 @@ class MemoryStore:
         self._exec_ids = itertools.count(1)
         self._permit_ids = itertools.count(1)
         self._depth = 0
+        self._together = False
         self._changes = 0
         self._texts: dict[str, tuple[Job, Active]] = {}
 
@@ -295,7 +296,7 @@ class MemoryStore:
         try:
             yield
         except BaseException:
-            if self._depth == 1:
+            if self._depth == 1 or (self._together and self._depth == 2):
                 self._jobs, self._runs, self._facts, self._revision = before
                 self._entries, self._tokens, self._admins = permits
                 del self._executed[executed:]
@@ -304,6 +305,15 @@ class MemoryStore:
             raise
         finally:
             self._depth -= 1
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        with self.transaction():
+            self._together = True
+            try:
+                yield
+            finally:
+                self._together = False
 
     # jobs
     def add_job(self, job: Job) -> Job:

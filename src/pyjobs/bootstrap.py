@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -133,6 +134,9 @@ class Api(NamedTuple):
     #: The settings that it goes by; to be looked at in the same thread.
     following: Following
     reloading: Reloading
+    #: What makes several requests one commit; for those to these paths.
+    together: Callable[[], AbstractContextManager[None]]
+    together_paths: frozenset[str]
     #: Release everything; in the same thread.
     close: Callable[[], None]
 
@@ -146,7 +150,7 @@ def build_api(settings: Settings) -> Api:
         StoreUnusable, NotAllowed: the store cannot be opened or made.
     """
     from pyjobs import daemon, logs
-    from pyjobs.api.app import make_app
+    from pyjobs.api.app import make_app, together_paths
     from pyjobs.api.gate import DoorKeeper
     from pyjobs.api.routes import Site
     from pyjobs.api.tls import check_tls
@@ -190,7 +194,7 @@ def build_api(settings: Settings) -> Api:
         started_ms=clock.now_ms(),
         scheduler_trouble=lambda: procs.daemon_trouble(settings.daemon_lock),
     )
-    return Api(make_app(site), following, reloading, close)
+    return Api(make_app(site), following, reloading, service.together, together_paths(), close)
 
 
 def build_backups(settings: Settings, clock: Clock | None = None) -> Backups:

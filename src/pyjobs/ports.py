@@ -394,6 +394,13 @@ class Store(Protocol):
         `durable` survives a power loss; otherwise a crash of pyjobs only (semantics §11).
         """
 
+    def together(self) -> AbstractContextManager[None]:
+        """
+        One durable commit for several transactions that have nothing to do with one another.
+
+        Each transaction inside is undone by itself when it raises; what it answered is certain only after the end.
+        """
+
     # jobs
     def add_job(self, job: Job) -> Job:
         """Store a new job; answers it with its id and revision. Raises NameTaken."""

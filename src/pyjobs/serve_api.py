@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from pyjobs import bootstrap, logs
-from pyjobs.api.rsgi import AppThread
+from pyjobs.api.rsgi import AppThread, Together
 from pyjobs.api.server import serve
 from pyjobs.bootstrap import Api
 from pyjobs.config import Settings
@@ -71,6 +71,7 @@ def run(
     app = AppThread(build)
     app.start()
     following, reloading = built[0].following, built[0].reloading
+    app.together = Together(built[0].together_paths, built[0].together)
     if link.life_fd is not None:
         following.renew = link.renew
 

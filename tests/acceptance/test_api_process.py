@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -215,3 +216,26 @@ def test_the_document_is_printed(home: Home) -> None:
     import json
 
     assert json.loads(home.pyjobs("api", "openapi"))["openapi"].startswith("3.1")
+
+
+def test_changes_of_many_clients_at_once_are_each_answered_truly(home: Home) -> None:
+    rest = rest_of(home)
+
+    def add(number: int) -> tuple[str, int, str]:
+        # Every name comes twice, and every tenth job is none.
+        name = f"j{number // 2}"
+        cron = "not cron" if number % 20 == 0 else "0 0 1 1 *"
+        _, body = rest.call(
+            "POST", "/jobs/add", json={"name": name, "cron_expr": cron, "mode": "command", "command": "true"}
+        )
+        return name, body["code"], body["msg"]
+
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(add, range(200)))
+    added = [name for name, code, _ in answers if code == 200]
+    assert sorted(added) == sorted({f"j{n}" for n in range(100)})
+    refused = [msg for _, code, msg in answers if code != 200]
+    assert len(refused) == 100
+    assert all(msg == "任务名称已存在" or "cron_expr" in msg for msg in refused)
+    assert sorted(name for (name,) in home.rows("SELECT name FROM jobs")) == sorted(added)
+    assert home.rows("SELECT count(*) FROM events WHERE kind = 'job_added'") == [(100,)]

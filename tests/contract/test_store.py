@@ -848,6 +848,43 @@ class TestFacts:
         assert store.data_version() == before
 
 
+class TestTogether:
+    """Several transactions that are one commit."""
+
+    def test_one_that_fails_is_undone_by_itself(self, store: Store) -> None:
+        def fails() -> None:
+            with store.transaction():
+                store.add_job(a_job("half"))
+                store.add_job(a_job("first"))
+
+        with store.together():
+            store.add_job(a_job("first"))
+            with pytest.raises(NameTaken):
+                fails()
+            store.add_job(a_job("last"))
+        assert [job.name for job in store.jobs(JobQuery(order="name"))] == ["first", "last"]
+        with pytest.raises(NameTaken):
+            fails()
+        assert len(store.jobs(EVERYTHING)) == 2
+
+    def test_all_are_undone_when_it_does_not_come_to_its_end(self, store: Store) -> None:
+        def breaks() -> None:
+            with store.together():
+                store.add_job(a_job("a"))
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            breaks()
+        assert store.jobs(EVERYTHING) == []
+        store.add_job(a_job("a"))
+
+    def test_what_is_inside_of_one_of_them_joins_it(self, store: Store) -> None:
+        with store.together(), store.transaction():
+            first = store.add_job(a_job("a"))
+            store.update_job(replace(first, desc="x"))
+        assert [job.desc for job in store.jobs(EVERYTHING)] == ["x"]
+
+
 class TestTallies:
     def test_ends_are_summed_up_by_job(self, store: Store) -> None:
         one, other = store.add_job(a_job("one")), store.add_job(a_job("other"))

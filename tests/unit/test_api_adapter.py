@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from pyjobs.api.params import CONTINUE, MAX_BODY, UNREAD
-from pyjobs.api.rsgi import Adapter, AppThread, environ_of
+from pyjobs.api.rsgi import Adapter, AppThread, Together, environ_of
 
 
 class Headers:
@@ -278,3 +279,61 @@ class TestEnviron:
     def test_a_header_cannot_pass_for_another_one(self) -> None:
         scope = Scope(headers=Headers(("x_forwarded_for", "evil")))
         assert "HTTP_X_FORWARDED_FOR" not in environ_of(scope, "http")
+
+
+class Commits:
+    """Counts; `fails` makes the next one fail at its end."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.fails = False
+
+    @contextlib.contextmanager
+    def __call__(self) -> Iterator[None]:
+        self.sizes.append(0)
+        yield
+        if self.fails:
+            self.fails = False
+            raise OSError("the disk is full")
+
+
+def _ask_all(adapter: Adapter, app: App, *scopes: Scope) -> list[Proto]:
+    """Requests that come while the app is at another one."""
+    protos = [Proto(b"body") for _ in scopes]
+
+    async def ask() -> None:
+        held = threading.Event()
+        app.first = lambda: held.wait(5)
+        first = asyncio.ensure_future(adapter.__rsgi__(Scope(method="GET"), Proto()))
+        await asyncio.sleep(0)
+        rest = [asyncio.ensure_future(adapter.__rsgi__(s, p)) for s, p in zip(scopes, protos, strict=True)]
+        # It is at the first one, and the others wait; a queue between threads has nothing to wait for.
+        while app.first is not None or adapter._app._queue.qsize() < len(scopes):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        held.set()
+        await asyncio.gather(first, *rest)
+
+    asyncio.run(ask())
+    return protos
+
+
+def _add(path: str = "/jobs/add") -> Scope:
+    return Scope(path=path, headers=Headers(("content-length", "4")))
+
+
+def test_changes_that_wait_together_are_one_commit(adapter: Adapter, app: App, thread: AppThread) -> None:
+    commits = Commits()
+    thread.together = Together(frozenset({"/jobs/add"}), commits)
+    protos = _ask_all(adapter, app, _add(), _add(), _add("/other"), _add())
+    assert [proto.status for proto in protos] == [200] * 4
+    assert len(commits.sizes) == 1  # the first two; the last one is behind another and by itself
+    assert app.bodies[1:] == [b"body"] * 4
+
+
+def test_where_the_commit_fails_each_is_asked_again_by_itself(adapter: Adapter, app: App, thread: AppThread) -> None:
+    commits = Commits()
+    commits.fails = True
+    thread.together = Together(frozenset({"/jobs/add"}), commits)
+    protos = _ask_all(adapter, app, _add(), _add())
+    assert [proto.status for proto in protos] == [200, 200]
+    assert app.bodies[1:] == [b"body"] * 4

@@ -22,7 +22,7 @@ from pyjobs.api.recent import Recent
 from pyjobs.api.routes import Answer, Call, Refusal, Route, Site
 from pyjobs.errors import PyjobsError
 
-__all__ = ["PREFIXES", "make_app", "served_at"]
+__all__ = ["PREFIXES", "make_app", "served_at", "together_paths"]
 
 #: The second one is the web page's.
 PREFIXES = ("", "/api")
@@ -32,6 +32,13 @@ _PEER = "pyjobs.peer"
 def served_at(route: Route) -> list[tuple[str, str]]:
     """(prefix, path) of all places where a route is."""
     return [(prefix, f"{prefix}{path}".rstrip("/") or "/") for prefix in PREFIXES for path in route.paths]
+
+
+def together_paths() -> frozenset[str]:
+    """Where requests may be one commit with others."""
+    from pyjobs.api.table import ROUTES
+
+    return frozenset(path for route in ROUTES if route.together for _, path in served_at(route))
 
 
 def make_app(site: Site, routes: Iterable[Route] | None = None) -> bottle.Bottle:

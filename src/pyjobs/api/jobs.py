@@ -157,9 +157,9 @@ def _add_and_run(call: Call) -> Answer:
 
 ROUTES: tuple[Route, ...] = (
     Route(method="POST", path="/jobs/add", aliases=("/jobs/create",), summary="添加任务", tag=_TAG, scope="edit",
-          handler=_add, params=AddJob, answer=shapes.JobShape),
+          handler=_add, params=AddJob, answer=shapes.JobShape, together=True),
     Route(method="POST", path="/jobs/edit", aliases=("/jobs/update",), summary="修改任务", tag=_TAG, scope="edit",
-          handler=_edit, params=EditJob, answer=shapes.JobShape),
+          handler=_edit, params=EditJob, answer=shapes.JobShape, together=True),
     Route(method="POST", path="/jobs/del", aliases=("/jobs/delete",), summary="删除任务", tag=_TAG, scope="edit",
           handler=_remove, params=_Remove),
     Route(method="GET", path="/jobs/list", summary="查询任务列表", tag=_TAG, scope="read",
@@ -167,11 +167,11 @@ ROUTES: tuple[Route, ...] = (
     Route(method="GET", path="/jobs/read", summary="查询任务", tag=_TAG, scope="read",
           handler=_read, params=_OfJob, answer=shapes.JobShape, steady=True),
     Route(method="POST", path="/jobs/run", summary="立即执行任务", tag=_TAG, scope="run",
-          handler=_run, params=_OfJob, answer=shapes.Ran),
+          handler=_run, params=_OfJob, answer=shapes.Ran, together=True),
     Route(method="POST", path="/jobs/stop", summary="停止任务", tag=_TAG, scope="edit",
-          handler=_stop, params=_OfJob, answer=shapes.JobShape),
+          handler=_stop, params=_OfJob, answer=shapes.JobShape, together=True),
     Route(method="POST", path="/jobs/restart", aliases=("/jobs/start",), summary="重启任务", tag=_TAG, scope="edit",
-          handler=_start, params=_Start, answer=shapes.JobShape),
+          handler=_start, params=_Start, answer=shapes.JobShape, together=True),
     Route(method="POST", path="/jobs/runAll", summary="恢复调度器并执行全部任务", tag=_TAG, scope="run",
           handler=_run_all, params=_RunAll, answer=shapes.RanAll),
     Route(method="POST", path="/jobs/stopAll", summary="暂停调度器（任务状态不变）", tag=_TAG, scope="edit",
@@ -179,5 +179,5 @@ ROUTES: tuple[Route, ...] = (
     Route(method="POST", path="/jobs/checkJob", summary="校准任务列表", tag=_TAG, scope="edit",
           handler=_check, answer=list[shapes.Repaired], paged=True),
     Route(method="POST", path="/jobs/addAndRun", summary="添加任务并执行一次", tag=_TAG, scope="edit",
-          handler=_add_and_run, params=AddAndRun, answer=shapes.Added),
+          handler=_add_and_run, params=AddAndRun, answer=shapes.Added, together=True),
 )  # fmt: skip

@@ -208,6 +208,8 @@ class Route:
     paged: bool = False
     #: Its answer follows from the store, the query and the settings alone: it is kept until one of them changes.
     steady: bool = False
+    #: Quick, and changes nothing but the store: several requests may be one commit.
+    together: bool = False
     #: No envelope.
     bare: bool = False
     #: The content type of a bare answer that is no JSON.

@@ -15,12 +15,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from queue import SimpleQueue
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from pyjobs.api.params import CONTINUE, MAX_BODY, UNREAD
 
-__all__ = ["Adapter", "AppThread", "Response", "Wsgi", "environ_of"]
+__all__ = ["Adapter", "AppThread", "Response", "Together", "Wsgi", "environ_of"]
 
 Wsgi: TypeAlias = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 #: HTTP status, headers, body.
@@ -29,6 +30,8 @@ Response: TypeAlias = "tuple[int, list[tuple[str, str]], bytes]"
 _HELD_MAX = 64 << 20
 #: Quick answers that are handed over together while others wait, and what is quick.
 _TOGETHER, _SOON_S = 4, 0.0005
+#: Requests that are one commit with another one: a fire waits for the lock no longer than they take.
+_COMMITTED = 15
 _Asked: TypeAlias = "tuple[dict[str, Any], asyncio.Future[Response], asyncio.AbstractEventLoop]"
 #: A body that is not there by then is asked for: its client may be one that is refused anyway.
 _AT_ONCE_S = 0.02
@@ -59,6 +62,13 @@ class _Refused(Exception):
         self.answer = answer
 
 
+class Together(NamedTuple):
+    """Which requests may be one commit, and what makes them one."""
+
+    paths: frozenset[str]
+    commit: Callable[[], AbstractContextManager[None]]
+
+
 class AppThread:
     """The thread that the app is built, called and closed in; so its connection to the store is one."""
 
@@ -73,6 +83,10 @@ class AppThread:
         self._app: Wsgi
         self._answered: deque[tuple[asyncio.Future[Response], Response]] = deque()
         self._told = False
+        #: Taken out of the queue already, and not looked at yet.
+        self._ahead: deque[_Asked | Callable[[], None] | None] = deque()
+        #: None: each request is by itself.
+        self.together: Together | None = None
 
     def start(self) -> None:
         """Build the app. Raises what its builder raises."""
@@ -118,20 +132,59 @@ class AppThread:
             return
         finally:
             self._built.set()
-        while (asked := self._queue.get()) is not None:
+        while (asked := self._next()) is not None:
             if not isinstance(asked, tuple):
                 _logged(asked)
                 continue
-            environ, waiting, loop = asked
+            environ, _, loop = asked
             self._busy_since = began = time.monotonic()
             if environ["REQUEST_METHOD"] not in _READING:  # it may take long: nobody else waits for it
                 self._tell(loop)
-            if not waiting.cancelled():  # its client has gone: nobody would hear the answer
-                self._answered.append((waiting, self._respond(environ)))
+            self._answer(asked)
             if self._queue.empty() or len(self._answered) >= _TOGETHER or time.monotonic() - began > _SOON_S:
                 self._tell(loop)
             self._busy_since = None
         close()
+
+    def _next(self) -> _Asked | Callable[[], None] | None:
+        return self._ahead.popleft() if self._ahead else self._queue.get()
+
+    def _answer(self, asked: _Asked) -> None:
+        """Answer a request, and those behind it that can be one commit with it. Who has gone would hear nothing."""
+        batch = [one for one in (asked, *self._more(asked)) if not one[1].cancelled()]
+        environs = [environ for environ, _, _ in batch]
+        responses = self._respond_together(environs) if len(batch) > 1 else list(map(self._respond, environs))
+        self._answered.extend((waiting, response) for (_, waiting, _), response in zip(batch, responses, strict=True))
+
+    def _more(self, asked: _Asked) -> list[_Asked]:
+        more: list[_Asked] = []
+        while self._joins(asked) and len(more) < _COMMITTED and not self._queue.empty():
+            further = self._queue.get()
+            if not isinstance(further, tuple) or not self._joins(further):
+                self._ahead.append(further)
+                break
+            more.append(further)
+        return more
+
+    def _joins(self, asked: _Asked) -> bool:
+        environ = asked[0]
+        return (
+            self.together is not None
+            and environ["REQUEST_METHOD"] == "POST"
+            and environ["PATH_INFO"] in self.together.paths
+        )
+
+    def _respond_together(self, environs: list[dict[str, Any]]) -> list[Response]:
+        assert self.together is not None
+        try:
+            with self.together.commit():
+                return list(map(self._respond, environs))
+        except Exception as exc:
+            # Nothing of it is stored: each is asked again by itself, and hears by itself why it fails.
+            _log.warning("%d requests could not be one commit: %s", len(environs), exc)
+            for environ in environs:
+                environ["wsgi.input"].seek(0)
+            return list(map(self._respond, environs))
 
     def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
         """Have the loop hand the answers over. To wake it costs as much as a quick answer: it is told once."""

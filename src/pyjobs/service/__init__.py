@@ -4,7 +4,9 @@ Use cases, by noun. They take plain values and answer frozen ones; they never pr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -53,6 +55,8 @@ class Service:
     manifests: Callable[[], Manifests]
     #: Lines of crontabs.
     crontabs: Callable[[], Crontabs]
+    #: One commit for several calls; each is undone by itself when it raises.
+    together: Callable[[], AbstractContextManager[None]]
     #: Release the store; nothing may be called after it.
     close: Callable[[], None]
 
@@ -116,5 +120,11 @@ def build(store: Store, nudge: Nudge, clock: Clock, default_zone: str, settings:
 
         return Crontabs(store, nudge, clock, jobs)
 
+    @contextlib.contextmanager
+    def together() -> Iterator[None]:
+        with store.together():
+            yield
+        nudge.send()  # those inside came before the commit
+
     files = (transfer, manifests, crontabs)
-    return Service(jobs, runs, system, access, accounts, alerts, inquiry, statistics, *files, store.close)
+    return Service(jobs, runs, system, access, accounts, alerts, inquiry, statistics, *files, together, store.close)

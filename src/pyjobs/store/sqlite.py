@@ -47,7 +47,7 @@ from pyjobs.store.tables import (
     run_of,
     run_values,
 )
-from pyjobs.store.transactions import immediate
+from pyjobs.store.transactions import apart, immediate
 
 __all__ = ["SqliteStore"]
 
@@ -69,6 +69,8 @@ class _Now(threading.local):
     """Where this thread is; its connection is its own too (Peewee keeps one a thread)."""
 
     inside = False
+    #: Inside, but each transaction is undone by itself.
+    together = False
     durable = True
 
 
@@ -137,6 +139,10 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
     @contextlib.contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[None]:
         """Write lock at once; commit at the end. An inner one joins the outer one."""
+        if self._now.together:
+            with self._apart():
+                yield
+            return
         if self._now.inside:
             yield
             return
@@ -149,6 +155,25 @@ class SqliteStore(JobLists, RunLists, PermitRows, FigureRows, EventRows, RangeRo
                     yield
             finally:
                 self._now.inside = False
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """One durable commit for all transactions inside, each of which is undone by itself."""
+        with self.transaction():
+            self._now.together = True
+            try:
+                yield
+            finally:
+                self._now.together = False
+
+    @contextlib.contextmanager
+    def _apart(self) -> Iterator[None]:
+        self._now.together = False
+        try:
+            with self._translated(), apart(self._db):
+                yield
+        finally:
+            self._now.together = True
 
     def _check_place(self) -> None:
         """Raise StoreBusy when the file was deleted or another one put in its place: what is written now were lost."""

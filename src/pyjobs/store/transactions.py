@@ -6,7 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["immediate"]
+from pyjobs.errors import StoreBusy
+
+__all__ = ["apart", "immediate"]
 
 
 @contextlib.contextmanager
@@ -21,3 +23,19 @@ def immediate(database: Any) -> Iterator[None]:
         if database.connection().in_transaction:
             database.rollback()
         raise
+
+
+@contextlib.contextmanager
+def apart(database: Any) -> Iterator[None]:
+    """A part of a transaction that is undone by itself on an exception. Raises StoreBusy: there is none any more."""
+    if not database.connection().in_transaction:
+        raise StoreBusy("the transaction around it was rolled back", "外层事务已回滚")
+    database.execute_sql("SAVEPOINT apart")
+    try:
+        yield
+    except BaseException:
+        if database.connection().in_transaction:
+            database.execute_sql("ROLLBACK TO apart")
+            database.execute_sql("RELEASE apart")
+        raise
+    database.execute_sql("RELEASE apart")
