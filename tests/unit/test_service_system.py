@@ -108,3 +108,31 @@ class TestLastBackup:
         assert service.system.last_backup() == LastBackup(
             made_ms=5, path="/b", size=7, verified=True, failed_ms=9, error={"en": "no room", "zh": "空间不足"}
         )
+
+
+class TestTogether:
+    def test_several_changes_wake_the_runner_once_when_they_are_there(
+        self, service: Service, memory: MemoryStore, nudge: FakeNudge
+    ) -> None:
+        job = memory.add_job(a_job("a"))
+        with service.together():
+            service.jobs.stop(job.id)
+            service.system.pause("Ann")
+            assert nudge.sent == 0
+        assert nudge.sent == 1
+        service.system.resume()
+        assert nudge.sent == 2
+
+    def test_where_they_come_to_nothing_it_is_not_woken_and_the_next_one_wakes_it(
+        self, service: Service, memory: MemoryStore, nudge: FakeNudge
+    ) -> None:
+        def breaks() -> None:
+            with service.together():
+                service.system.pause("Ann")
+                raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            breaks()
+        assert (nudge.sent, service.system.paused()) == (0, None)
+        service.system.pause("Ann")
+        assert nudge.sent == 1

@@ -65,9 +65,23 @@ class Service:
         self.jobs.default_zone = settings.zone_name
 
 
+class _Held:
+    """A nudge that is kept back until the commit: before that it would wake the runner for nothing."""
+
+    def __init__(self, nudge: Nudge) -> None:
+        self._nudge = nudge
+        self.back = False
+
+    def send(self) -> None:
+        """Wake the runner, unless that is kept back."""
+        if not self.back:
+            self._nudge.send()
+
+
 def build(store: Store, nudge: Nudge, clock: Clock, default_zone: str, settings: Settings | None = None) -> Service:
     """Put the use cases together over one store; without `settings` the gate's are the defaults."""
     base = settings if settings is not None else Settings(home=Path())
+    held = nudge = _Held(nudge)
 
     @cache
     def access() -> Access:
@@ -122,9 +136,13 @@ def build(store: Store, nudge: Nudge, clock: Clock, default_zone: str, settings:
 
     @contextlib.contextmanager
     def together() -> Iterator[None]:
-        with store.together():
-            yield
-        nudge.send()  # those inside came before the commit
+        held.back = True
+        try:
+            with store.together():
+                yield
+        finally:
+            held.back = False
+        held.send()
 
     files = (transfer, manifests, crontabs)
     return Service(jobs, runs, system, access, accounts, alerts, inquiry, statistics, *files, together, store.close)
