@@ -124,7 +124,7 @@ class TestTogether:
         assert nudge.sent == 2
 
     def test_where_they_come_to_nothing_it_is_not_woken_and_the_next_one_wakes_it(
-        self, service: Service, memory: MemoryStore, nudge: FakeNudge
+        self, service: Service, nudge: FakeNudge
     ) -> None:
         def breaks() -> None:
             with service.together():
