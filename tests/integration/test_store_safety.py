@@ -172,6 +172,17 @@ class TestRestoring:
         store.close()
         assert path.with_name("jobs.db.damaged").read_bytes().startswith(b"\0garbage")
 
+    @pytest.mark.parametrize("damage", [b"\0garbage" * 1000, None], ids=["damaged", "gone"])
+    def test_the_command_of_the_hint_restores_what_db_backup_made(self, cli: Cli, damage: bytes | None) -> None:
+        cli("job", "add", "kept", "--manual", "--command", "true")
+        cli("db", "backup")
+        store = cli.home / "data" / "jobs.db"
+        store.unlink() if damage is None else store.write_bytes(damage)
+        hint = cli.error("list", code=5)
+        words = shlex.split(next(piece for piece in hint.split("`") if piece.startswith("pyjobs db restore")))
+        cli(*words[1:])
+        assert "kept" in cli("list")
+
     def test_without_a_backup_it_says_so(self, path: Path) -> None:
         path.parent.mkdir(parents=True)
         path.write_bytes(b"\0garbage" * 1000)

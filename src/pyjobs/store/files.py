@@ -96,6 +96,10 @@ def restoring(path: Path, lang: str = "en", *, damaged: bool = False) -> str:
             return f"旁边没有备份；若有备份，请先停止守护进程，再执行 `{command}`（BACKUP 为备份文件）"
         return f"no backup lies beside it; with one, stop the daemon, then `{command}`"
     newest = shlex.quote(str(found[0]))
+    if ".tar" in found[0].name:  # made by `pyjobs db backup`, which knows how to put it back
+        if lang == "zh":
+            return f"请先停止守护进程，再用最新的备份替换：`pyjobs db restore --yes {newest}`"
+        return f"stop the daemon and put the newest backup in its place: `pyjobs db restore --yes {newest}`"
     steps.append(f"gunzip -c {newest} > {store}" if found[0].suffix == ".gz" else f"cp {newest} {store}")
     command = " && ".join(steps)
     if lang == "zh":
@@ -110,6 +114,7 @@ def backups(path: Path) -> list[Path]:
         (path.parent, f"{path.name}.before-v*"),
         (path.parent, f"{path.name}.backup*"),
         (path.parent.parent / "backups", "jobs_*.db*"),
+        (path.parent.parent / "backups", "jobs_*.tar*"),
     ):
         with contextlib.suppress(OSError):
             found += [(copy.stat().st_mtime, copy) for copy in folder.glob(pattern) if _is_copy(copy)]
