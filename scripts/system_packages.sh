@@ -10,7 +10,7 @@ set -euo pipefail
 # command:package; tinyproxy-bin is the program without the service.
 base=(make:make)
 tests=(tinyproxy:tinyproxy-bin microsocks:microsocks zsh:zsh fish:fish curl:curl chromium:chromium chromium:fonts-noto-cjk
-    systemd-analyze:systemd faketime:faketime)
+    systemd-analyze:systemd faketime:faketime mariadbd:mariadb-server)
 bench=(cc:gcc cc:libc6-dev)
 
 say() { echo "system packages: $*" >&2; }

@@ -9,8 +9,11 @@ from dataclasses import fields
 import hypothesis
 import pytest
 from fakes import FakeClock, FakeExecutor, FakeNudge, FakeOutput, MemoryStore
+from mariadb_server import _database, mariadb, mysql
 
 from pyjobs.config import Settings
+
+__all__ = ["_database", "mariadb", "mysql"]
 
 # Two cores are shared by many: how long one example takes says nothing.
 hypothesis.settings.register_profile("pyjobs", deadline=None, database=None)

@@ -21,6 +21,7 @@ from pyjobs.jobs import ACTIVE, Job, JobState, Run, RunState, Source, TriggerTyp
 from pyjobs.permits import Admin, ApiToken, IpEntry
 from pyjobs.ports import (
     BUCKETS_MS,
+    About,
     Active,
     Attempt,
     Claimed,
@@ -282,6 +283,7 @@ class MemoryStore:
         self._together = False
         self._changes = 0
         self._texts: dict[str, tuple[Job, Active]] = {}
+        self.seen_owners: set[str] = set()
 
     @contextlib.contextmanager
     def transaction(self, *, durable: bool = True) -> Iterator[None]:  # noqa: ARG002 - the protocol's parameter
@@ -750,6 +752,15 @@ class MemoryStore:
     def executed_since(self, minute: int) -> tuple[int, int]:
         ends = [end for _, end in self._executed if end.ended_ms // 60_000 >= minute]
         return len(ends), sum(end.state is not RunState.SUCCESS for end in ends)
+
+    def note_seen(self, owner: str) -> None:
+        self.seen_owners.add(owner)
+
+    def seen(self, owner: str) -> bool:
+        return owner in self.seen_owners
+
+    def about(self) -> About:
+        return About(kind="memory", server="", host="", database="", schema=1, upgraded_from=0, size=0)
 
     def close(self) -> None:
         """Nothing is held."""

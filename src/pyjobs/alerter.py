@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-from pyjobs import bootstrap, logs
+from pyjobs import bootstrap, logs, procs
 from pyjobs.alerting.file import FILE_NAME, Alerting, BadAlerting, read
 from pyjobs.alerting.incidents import Incidents, Place
 from pyjobs.alerting.judge import JobJudge
@@ -38,6 +38,10 @@ _BUSY_STEP_S = 0.05
 _TIME_S = 10
 _RULES_S = 15
 _TIDY_S = 3600
+#: How often the one that tells says that it is there.
+_FIRST_S = 5
+#: The fact about it.
+_FACT = "alerter"
 #: As long as runs are kept.
 _OLD_MS = 90 * 24 * 3_600_000
 #: How long nothing may be watched before it ends.
@@ -65,12 +69,20 @@ class Alerter:
         self.post = Post(store, settings, clock, place)
         self._place = place
         self._due: dict[str, float] = {}
+        self._me = procs.owner_name()
+        #: A file has one runner, which starts one of us; hosts that share a server have one each.
+        self._shared = settings.database.kind != "sqlite"
+        self._first = not self._shared
         self._wanted_s = clock.monotonic()
 
     def step(self) -> None:
         """Do all that is due. Raises StoreBusy: it is tried again at the next step."""
         now_ms = self._clock.now_ms()
         self._look_at_file(now_ms)
+        if self._shared and self._is_due("first", _FIRST_S):
+            self._first = self._be_first()
+        if not self._first:
+            return
         version = self._store.data_version()
         if version != self._data_version:
             self._jobs.learn(now_ms)
@@ -92,6 +104,18 @@ class Alerter:
         if self._alerting.rules or self._jobs.watches or self.post.busy or self._store.alerts_wanted():
             self._wanted_s = now_s
         return now_s - self._wanted_s < _IDLE_S
+
+    def _be_first(self) -> bool:
+        """Be the one that tells, where no other host's does; one that stops to say that it lives is succeeded."""
+        with self._store.transaction():
+            first = self._store.fact(_FACT)
+            if first not in (None, self._me) and procs.owner_alive(first or "", self._store.seen):
+                return False
+            self._store.note_seen(self._me)
+            if first != self._me:
+                self._store.set_fact(_FACT, self._me)
+                self._data_version = -1
+        return True
 
     def _is_due(self, name: str, every_s: float) -> bool:
         now_s = self._clock.monotonic()

@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pyjobs import procs
 from pyjobs.clock import Clock
 from pyjobs.errors import StoreBusy
 from pyjobs.ports import Event, EventKind, Store
@@ -75,7 +76,7 @@ class Attendance:
             return
         detail: dict[str, Any] = {"owner": self._owner}
         last_ms = now_ms
-        if before:
+        if before and not procs.owner_alive(before.get("owner", ""), self._store.seen):  # no other host's was there
             last_ms = min(now_ms, max(before.get("down_ms") or 0, before["up_ms"], self._last_seen()))
             detail |= {"last_seen_ms": last_ms, "clean": before.get("down_ms") is not None}
         with self._store.transaction():

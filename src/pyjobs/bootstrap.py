@@ -155,7 +155,6 @@ def build_api(settings: Settings) -> Api:
     from pyjobs.api.routes import Site
     from pyjobs.api.tls import check_tls
     from pyjobs.errors import DaemonNotRunning
-    from pyjobs.folders import runner_lock
     from pyjobs.following import Following
     from pyjobs.reloading import Reloading
 
@@ -190,7 +189,7 @@ def build_api(settings: Settings) -> Api:
         gate=gate,
         reload_settings=following.now,
         reload_daemon=reload_daemon,
-        scheduler_alive=lambda: procs.lock_held(runner_lock(settings.database_path)),
+        scheduler_alive=lambda: procs.lock_held(settings.runner_lock),
         started_ms=clock.now_ms(),
         scheduler_trouble=lambda: procs.daemon_trouble(settings.daemon_lock),
     )
@@ -212,8 +211,8 @@ def build_restores(settings: Settings, clock: Clock | None = None) -> Restores:
     def hold() -> Iterator[None]:
         from pyjobs.runner import lock_store
 
-        make_private(settings.database_path.parent)
-        descriptor = lock_store(settings.database_path)
+        make_private(settings.runner_lock.parent)
+        descriptor = lock_store(settings.runner_lock, settings.database_shown)
         try:
             yield
         finally:
@@ -223,10 +222,10 @@ def build_restores(settings: Settings, clock: Clock | None = None) -> Restores:
 
 
 def _build_dump(settings: Settings) -> Dump:
-    from pyjobs.dumps.sqlite import SqliteDump
+    from pyjobs.dumps import dump_of
     from pyjobs.store.migrations import LATEST
 
-    return SqliteDump(settings.database_path, newest_schema=LATEST)
+    return dump_of(settings, newest_schema=LATEST)
 
 
 def run_here(settings: Settings, run: Run) -> Run:

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from pyjobs import database_url
+from pyjobs.database_url import MysqlPlace, SqlitePlace
 from pyjobs.errors import BadSetting
-from pyjobs.folders import made_mark
+from pyjobs.folders import made_mark, runner_lock
 
 __all__ = [
     "FILE_NAME",
@@ -35,7 +37,8 @@ __all__ = [
 FILE_NAME = "pyjobs.toml"
 #: What holds for as long as the daemon lives.
 RESTART = frozenset({
-    "home", "database_url", "host", "port", "api_workers", "run_output_bytes", "spool_max_bytes", "log_file",
+    "home", "database_url", "db_password", "database_pool_size", "database_max_overflow", "database_pool_timeout",
+    "database_pool_recycle", "host", "port", "api_workers", "run_output_bytes", "spool_max_bytes", "log_file",
     "log_format", "log_rotation", "log_retention", "log_total_size", "log_compression",
 })  # fmt: skip
 #: What holds for as long as a process of the API lives; the daemon can replace those one after the other.
@@ -75,6 +78,11 @@ class Settings:
     home: Path
 
     database_url: str = _setting("sqlite:///./data/jobs.db", "where the store is", secret=True)
+    db_password: str = _setting("", "password of the MySQL user, where `database_url` has none", secret=True)
+    database_pool_size: int = _setting(20, "connections to MySQL that one process keeps", unit="n", low=1)
+    database_max_overflow: int = _setting(30, "connections that it may have beyond those", unit="n")
+    database_pool_timeout: int = _setting(30, "how long it waits for a free one", unit="s", low=1)
+    database_pool_recycle: int = _setting(3600, "how old a connection may get; 0: any age", unit="s")
     host: str = _setting("127.0.0.1", "address that the API listens on")
     port: int = _setting(8000, "port that the API listens on; 0 takes a free one", unit="n")
     api_workers: int = _setting(1, "processes that answer the API", unit="n", low=1)
@@ -171,23 +179,31 @@ class Settings:
         return self.home / "data" / "spool"
 
     @property
-    def database_path(self) -> Path:
-        """
-        The SQLite file.
+    def database(self) -> SqlitePlace | MysqlPlace:
+        """Where the store is. Raises BadSetting: `database_url` cannot be used."""
+        return database_url.parse(self.database_url, self.db_password)
 
-        Raises:
-            BadSetting: `database_url` is none that this version serves.
-        """
-        match = re.fullmatch(r"sqlite:///(.+)", self.database_url)
-        if not match:
-            scheme = self.database_url.partition(":")[0]  # what follows may hold a password
-            raise BadSetting(
-                "database_url",
-                f"`{scheme}` is not served by this version",
-                f"本版本不支持 `{scheme}`",
-                hint="write `sqlite:///./data/jobs.db`, or `sqlite:////absolute/path.db`",
-            )
-        return self.path(match[1])
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file. Raises BadSetting: the store is none, or `database_url` cannot be used."""
+        place = self.database
+        if isinstance(place, database_url.SqlitePlace):
+            return self.path(place.path)
+        raise BadSetting("database_url", "names no SQLite file", "不是 SQLite 文件")
+
+    @property
+    def database_shown(self) -> str:
+        """Where the store is, for people: a path, or an address without its password. Raises BadSetting."""
+        place = self.database
+        return str(self.path(place.path)) if isinstance(place, database_url.SqlitePlace) else place.shown
+
+    @property
+    def runner_lock(self) -> Path:
+        """The file whose lock says that a runner is here: one a SQLite file, and on MySQL one a home."""
+        place = self.database
+        if isinstance(place, database_url.SqlitePlace):
+            return runner_lock(self.path(place.path))
+        return self.run_dir / "runner.lock"
 
     @property
     def zone_name(self) -> str:

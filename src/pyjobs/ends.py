@@ -47,6 +47,10 @@ class Ends:
         """Whether something waits to be recorded."""
         return bool(self._ended)
 
+    def knows(self, exec_id: str) -> bool:
+        """Whether the end of this run waits to be recorded."""
+        return any(ended.end.exec_id == exec_id for ended in self._ended)
+
     def add(self, end: End, attempt: Attempt | None = None, *, whole: bool = True) -> None:
         """Keep an end; `whole` says that it holds all of the run's output."""
         self._ended.append(_Ended(end, attempt, whole))

@@ -18,6 +18,8 @@ __all__ = ["run_one"]
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 #: A store that was locked is tried again after this.
 _BUSY_PAUSE_S = 0.1
+#: How often it says that it lives, where several hosts share the store.
+_SEEN_S = 5
 
 
 def run_one(
@@ -33,12 +35,16 @@ def run_one(
     wakeup = Wakeup()
     slots.watch, slots.unwatch = wakeup.watch, wakeup.unwatch
     asked: list[str] = []
+    seen_at = clock.monotonic()  # it was noted with the run
     handlers = {n: signal.signal(n, lambda n, _: asked.append(procs.describe_signal(n))) for n in _ENDING}
     try:
         slots.admit([run])
         while (now_run := store.run(run.exec_id)) is not None and now_run.state in ACTIVE:
             try:
                 slots.kill({run.exec_id: asked[-1]} if asked else store.kill_requests(owner))
+                if clock.monotonic() - seen_at > _SEEN_S:
+                    seen_at = clock.monotonic()
+                    store.note_seen(owner)
                 slots.launch()
                 deadline = slots.deadline()
                 wait_s = 0.2 if deadline is None else min(0.2, deadline - clock.monotonic())

@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # few commands need it
 
 __all__ = [
     "BUCKETS_MS",
+    "About",
     "Active",
     "Attempt",
     "Catalogue",
@@ -378,6 +379,24 @@ class Event:
     detail: Mapping[str, Any] = field(default_factory=dict)
 
 
+class About(NamedTuple):
+    """A store as its administrator sees it."""
+
+    #: `sqlite` or `mysql`.
+    kind: str
+    #: What keeps it, with its version.
+    server: str
+    #: Empty for a file.
+    host: str
+    #: A path, or a name.
+    database: str
+    #: Version of the schema, and the one that it had when it was opened here; 0: there was none.
+    schema: int
+    upgraded_from: int
+    #: Bytes.
+    size: int
+
+
 class Store(Protocol):
     """
     The truth. Methods speak of jobs and runs; each is one transaction unless called inside `transaction()`.
@@ -539,6 +558,13 @@ class Store(Protocol):
     def clear_runs(self, job_id: int | None, before_ms: int | None, since_ms: int | None = None) -> int:
         """Delete final runs, of one job or all, claimed before and not before an instant; answers how many."""
 
+    # owners of runs on other hosts, where several share the store
+    def note_seen(self, owner: str) -> None:
+        """Say that an owner lives; to be said every few seconds."""
+
+    def seen(self, owner: str) -> bool:
+        """Whether it was said within the last 30 s, by the store's own clock. Never, where one host has the store."""
+
     # who may come in
     def ip_entries(self) -> list[IpEntry]:
         """Stored entries of both lists, oldest first."""
@@ -646,6 +672,9 @@ class Store(Protocol):
 
     def executed_since(self, minute: int) -> tuple[int, int]:
         """(executions, failed ones) that ended in that minute since the epoch or later, up to two hours ago."""
+
+    def about(self) -> About:
+        """What there is to say about the whole."""
 
     def close(self) -> None:
         """Release files; on SQLite the last one checkpoints."""

@@ -15,6 +15,7 @@ import errno
 import fcntl
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ __all__ = [
     "daemon_trouble",
     "describe_signal",
     "forget_exit",
+    "is_here",
     "is_zombie",
     "keep_exits",
     "kept_exit",
@@ -101,10 +103,21 @@ def owner_name() -> str:
     return f"{boot_id()}/{os.getpid()}/{start_time(os.getpid())}"
 
 
-def owner_alive(owner: str) -> bool:
-    """Whether the process that wrote this owner still lives."""
-    boot, pid, start = (*owner.split("/"), "", "")[:3]
-    return boot == boot_id() and pid.isdigit() and start.isdigit() and alive(int(pid), int(start))
+def is_here(owner: str) -> bool:
+    """Whether the process that wrote this owner is, or was, one of this host since it was booted."""
+    return owner.partition("/")[0] == boot_id()
+
+
+def owner_alive(owner: str, seen: Callable[[str], bool] | None = None) -> bool:
+    """
+    Whether the process that wrote this owner still lives.
+
+    One of this host is looked at; of one elsewhere `seen` says it, and where nobody does it is dead.
+    """
+    if seen is not None and not is_here(owner):
+        return seen(owner)
+    _, pid, start = (*owner.split("/"), "", "")[:3]
+    return is_here(owner) and pid.isdigit() and start.isdigit() and alive(int(pid), int(start))
 
 
 def daemon_said(lock: Path) -> dict[str, Any] | None:

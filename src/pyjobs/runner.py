@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,7 +24,6 @@ from pyjobs.attendance import Attendance
 from pyjobs.clock import Clock
 from pyjobs.config import Settings
 from pyjobs.errors import Conflict, StoreBusy
-from pyjobs.folders import runner_lock
 from pyjobs.jobs import RunState
 from pyjobs.ports import Executor, Output, Store
 from pyjobs.service import Service
@@ -38,6 +38,8 @@ __all__ = ["Receiver", "Runner", "lock_store"]
 _log = logging.getLogger(__name__)
 _EVERY_S = 1
 _SWEEP_S = 30
+#: How often an owner of runs says that it lives, where several hosts share the store.
+_SEEN_S = 5
 #: A store that was locked is tried again after this.
 _BUSY_PAUSE_S = 0.1
 _OLD_EXIT_S = 3600
@@ -113,6 +115,7 @@ class Runner:
 
     def start(self) -> None:
         """Take over what a dead runner left, and learn what is due. After StoreBusy it may be called again."""
+        self._note_seen()
         self._attendance.come()
         self._check_zone()
         for name, reason in self._service.jobs.disable_unusable():
@@ -167,6 +170,7 @@ class Runner:
             self._tick()
             self._duties.run_pending()
             self._advance()
+            self._recall()
 
     def close(self) -> None:
         """Release everything; commands and functions go on."""
@@ -241,12 +245,26 @@ class Runner:
         mine = self._store.take([run.exec_id for run in runs], self.owner, None) if runs else set()
         self.slots.admit(run for run in runs if run.exec_id in mine)
 
+    def _recall(self) -> None:
+        """
+        Once the store can be written again, queue what is mine and nobody here knows of.
+
+        A commit that was never answered may have been made: its rows are claimed, and are launched by nobody else.
+        """
+        if not self._trouble or self._clock.monotonic() < self._not_before:
+            return
+        runs = [run for run in self._store.active_runs() if run.owner == self.owner and run.state is RunState.QUEUED]
+        self.slots.admit(run for run in runs if not self.slots.knows(run.exec_id))
+
     def _sweep(self) -> None:
         """Give the runs of dead owners their end, or go on with them."""
         self._takeover.sweep()
         # Somebody may have asked for the end of one while it had no runner.
         self.slots.kill(self._store.kill_requests(self.owner))
         self._forget_old_exits()
+
+    def _note_seen(self) -> None:
+        self._store.note_seen(self.owner)
 
     def _forget_old_exits(self) -> None:
         """Exit statuses of what nobody asks for: children that commands left behind."""
@@ -273,6 +291,7 @@ class Runner:
             (_EVERY_S, self._service.runs.clean_up),
             (_EVERY_S * 2, self.reload),
             (_EVERY_S * 2, self.alerts),
+            (_SEEN_S, self._note_seen),
             (_SWEEP_S, self._sweep),
             (_TIDY_S, self._forget_old_events),
         ):
@@ -323,7 +342,9 @@ class Runner:
         self.heartbeat(self._trouble)
 
     def _note_trouble(self, exc: StoreBusy) -> None:
-        self._not_before = self._clock.monotonic() + _BUSY_PAUSE_S
+        # Several runners that were in each other's way must not be so again.
+        pause_s = _BUSY_PAUSE_S * random.uniform(1, 2)  # noqa: S311 - it spreads tries, it keeps no secret
+        self._not_before = self._clock.monotonic() + pause_s
         self._attendance.trouble()
         if self._trouble != str(exc):
             self._trouble = str(exc)
@@ -356,22 +377,26 @@ class Runner:
             _log.info("left running: run %s of job %s", flight.run.exec_id, flight.run.job_name)
 
 
-def lock_store(path: Path) -> int:
+def lock_store(lock: Path, store: str) -> int:
     """
-    Be the one runner of a store, for as long as the descriptor that this answers is open.
+    Be the one runner of a store, or on a shared one of a home, while the descriptor that this answers is open.
+
+    Args:
+        lock: the file to hold.
+        store: what the runner has then, for people.
 
     Raises:
         Conflict: another process is; the message names it.
     """
-    descriptor = os.open(runner_lock(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         holder = os.read(descriptor, 100).decode("ascii", "replace").strip()
         os.close(descriptor)
         raise Conflict(
-            f"another runner (pid {holder or 'unknown'}) has the store `{path}`",
-            f"数据库 `{path}` 已被另一个执行进程（pid {holder or '未知'}）占用",
+            f"another runner (pid {holder or 'unknown'}) has the store `{store}`",
+            f"数据库 `{store}` 已被另一个执行进程（pid {holder or '未知'}）占用",
             hint="one runner a store: see `pyjobs status`",
         ) from None
     os.ftruncate(descriptor, 0)

@@ -39,7 +39,7 @@ def main(home: Path, where: str) -> int:
     try:
         settings, _ = bootstrap.load_settings(home)
         logs.set_up(settings, to_stderr=where == "front")
-        lock = _lock(settings.database_path)
+        lock = _lock(settings)
         runner, functions = _patiently(lambda: bootstrap.build_runner(settings))
         reloading = Reloading(functions, settings)
         _prepare(runner, link, reloading, _following(settings, runner, reloading))
@@ -59,12 +59,12 @@ def main(home: Path, where: str) -> int:
     return 0
 
 
-def _lock(path: Path) -> int:
+def _lock(settings: Settings) -> int:
     deadline = time.monotonic() + _LOCK_PATIENCE_S
-    make_private(path.parent)
+    make_private(settings.runner_lock.parent)
     while True:
         try:
-            return lock_store(path)
+            return lock_store(settings.runner_lock, settings.database_shown)
         except Conflict:
             if time.monotonic() > deadline:
                 raise

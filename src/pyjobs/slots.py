@@ -109,6 +109,10 @@ class Slots:
         """Runs that have a slot."""
         return self._flights.values()
 
+    def knows(self, exec_id: str) -> bool:
+        """Whether a run waits, runs or has ended here."""
+        return exec_id in self._flights or self.waiting.knows(exec_id) or self.ends.knows(exec_id)
+
     @property
     def idle(self) -> bool:
         """Whether nothing is running and nothing waits to be recorded."""

@@ -79,7 +79,7 @@ class Takeover:
             for run in self._store.active_runs(None if job_id is None else [job_id])
             if run.owner not in (None, self._owner)
             and run.exec_id not in flying
-            and not procs.owner_alive(run.owner or "")
+            and not procs.owner_alive(run.owner or "", self._store.seen)
         ]
 
     def _inherit(self, run: Run) -> None:
@@ -153,4 +153,4 @@ class Takeover:
 
 
 def _same_boot(run: Run) -> bool:
-    return (run.owner or "").partition("/")[0] == procs.boot_id()
+    return procs.is_here(run.owner or "")

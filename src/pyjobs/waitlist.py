@@ -24,6 +24,10 @@ class WaitList:
         """Whether anything waits for a slot."""
         return bool(self._waiting)
 
+    def knows(self, exec_id: str) -> bool:
+        """Whether a run waits here."""
+        return any(run.exec_id == exec_id for run in itertools.chain(self._waiting, *self._held.values()))
+
     def admit(self, runs: Iterable[Run]) -> None:
         """Queue runs."""
         self._waiting.extend(runs)

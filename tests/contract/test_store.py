@@ -11,8 +11,10 @@ import pytest
 from fakes import NOW_MS, MemoryStore, a_job, a_run, claimed
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mariadb_server import Database
 
 from pyjobs.alerts import Delivery, DeliveryState, Incident, IncidentState, Notice
+from pyjobs.config import Settings
 from pyjobs.errors import Conflict, NameTaken, NotFound
 from pyjobs.jobs import (
     FINAL,
@@ -42,9 +44,18 @@ EVERYTHING = JobQuery()
 SHARED = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
 
 
-@pytest.fixture(params=sorted(STORES))
+def mysql_store(database: Database, folder: Path) -> Store:
+    from pyjobs.store import open_store
+
+    return open_store(Settings(home=folder, database_url=database.url))
+
+
+@pytest.fixture(params=[*sorted(STORES), "mysql"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    opened = STORES[request.param](tmp_path)
+    if request.param == "mysql":
+        opened = mysql_store(request.getfixturevalue("mysql"), tmp_path)
+    else:
+        opened = STORES[request.param](tmp_path)
     yield opened
     opened.close()
 
@@ -913,6 +924,21 @@ class TestTallies:
         assert [(t.job_id, t.name, t.skipped) for t in store.tallies(NOW_MS, NOW_MS + 1)] == [
             (None, "a", 1), (None, "b", 1),
         ]  # fmt: skip
+
+
+class TestWhole:
+    def test_it_says_what_it_is(self, store: Store) -> None:
+        about = store.about()
+        assert about.kind in {"memory", "sqlite", "mysql"}
+        assert about.schema > 0
+        assert (about.size > 0) == (about.kind != "memory")
+        assert (about.host == "") == (about.kind != "mysql")
+
+    def test_an_owner_that_was_never_noted_was_never_seen(self, store: Store) -> None:
+        store.note_seen("elsewhere/1/2")
+        assert not store.seen("elsewhere/3/4")
+        # What one host has for itself needs nobody to say so.
+        assert store.seen("elsewhere/1/2") == (store.about().kind != "sqlite")
 
 
 class TestEvents:

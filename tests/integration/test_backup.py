@@ -367,13 +367,14 @@ class TestRestore:
 
     def test_it_is_refused_while_a_runner_has_the_store(self, cli: Cli) -> None:
         path = made(cli)
-        held = lock_store(cli.home / "data" / "jobs.db")
+        lock = runner_lock(cli.home / "data" / "jobs.db")
+        held = lock_store(lock, "the store")
         try:
             done = cli.try_("db", "restore", str(path), "--yes")
         finally:
             os.close(held)
         assert (done.exit_code, "another runner" in done.stderr) == (6, True)
-        assert not procs.lock_held(runner_lock(cli.home / "data" / "jobs.db"))
+        assert not procs.lock_held(lock)
         assert list((cli.home / "data").glob("*.before-restore-*")) == []
 
     def test_files_that_are_missing_come_back_and_others_only_when_told(self, cli: Cli) -> None:

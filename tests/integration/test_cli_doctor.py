@@ -111,7 +111,7 @@ class TestAnswers:
 
     @pytest.mark.parametrize(
         ("env", "words"),
-        [({"TIMEZONE": "Mars/Olympus"}, "Mars/Olympus"), ({"DATABASE_URL": "mysql://u:p@h/d"}, "mysql")],
+        [({"TIMEZONE": "Mars/Olympus"}, "Mars/Olympus"), ({"DATABASE_URL": "postgres://u:p@h/d"}, "postgres")],
     )
     @pytest.mark.parametrize("shape", ["table", "json", "csv"])
     def test_wrong_settings_are_a_finding(self, cli: Cli, env: dict[str, Any], words: str, shape: str) -> None:

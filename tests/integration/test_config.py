@@ -185,7 +185,7 @@ class TestPaths:
         settings, _ = load(tmp_path, {"DATABASE_URL": url})
         assert settings.database_path == tmp_path / path
 
-    @pytest.mark.parametrize("url", ["mysql://u:p@h/db", "sqlite://", "jobs.db", "sqlite:///"])
+    @pytest.mark.parametrize("url", ["postgres://u:p@h/db", "sqlite://", "jobs.db", "sqlite:///"])
     def test_another_store_is_refused(self, tmp_path: Path, url: str) -> None:
         settings, _ = load(tmp_path, {"DATABASE_URL": url})
         with pytest.raises(BadSetting, match="is not served by this version") as caught:

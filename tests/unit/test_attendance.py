@@ -60,6 +60,14 @@ class TestComingAndLeaving:
         }  # fmt: skip
         assert [event.detail["owner"] for event in host.events(EventKind.RUNNER_DOWN)] == ["first"]
 
+    def test_while_one_on_another_host_was_there_nobody_was_missed(self, host: Host) -> None:
+        host.runner("elsewhere/1/2").come()
+        host.store.note_seen("elsewhere/1/2")
+        host.clock.advance(100)
+        mine = host.runner("mine")
+        mine.come()
+        assert mine.absences == ()
+
     def test_it_is_down_from_when_it_stopped_to_claim(self, host: Host) -> None:
         first = host.runner("first")
         first.come()

@@ -238,6 +238,19 @@ class TestOneAtATime:
         world.step()
         assert world.states(later) == ["running"]
 
+    def test_what_waits_is_held_runs_or_is_not_recorded_yet_is_known(self, world: World) -> None:
+        running, attempt = world.running(job := world.job(allow_mode=AllowMode.IMMEDIATE))
+        held, ended = world.queue(job), a_run()
+        world.slots.launch()
+        waiting = world.queue()
+        known = [world.slots.knows(run.exec_id) for run in (running, held, waiting, ended)]
+        assert known == [True, True, True, False]
+        attempt.end()
+        world.slots.collect(list(world.slots.flights))
+        assert world.slots.knows(running.exec_id)
+        world.slots.flush()
+        assert not world.slots.knows(running.exec_id)
+
     def test_one_that_waits_can_be_withdrawn_or_killed(self, world: World) -> None:
         job = world.job(allow_mode=AllowMode.IMMEDIATE)
         _, attempt = world.running(job)

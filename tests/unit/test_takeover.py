@@ -107,6 +107,12 @@ class TestRuns:
         assert (left.row(run).state, left.row(run).error) == (RunState.LOST, words)
         assert left.executor.attempts == []
 
+    def test_what_belongs_to_a_host_that_says_that_it_is_there_is_left_to_it(self, left: Left) -> None:
+        run = left.put(left.store.add_job(a_job()), RunState.RUNNING, "elsewhere/1/2")
+        left.store.note_seen("elsewhere/1/2")
+        left.sweep()
+        assert (left.row(run).state, left.row(run).owner) == (RunState.RUNNING, "elsewhere/1/2")
+
     def test_what_paused_between_two_attempts_goes_on_even_after_a_boot(self, left: Left) -> None:
         job = left.store.add_job(a_job(command="【command】x\n【times】2"))
         run = left.put(job, RunState.RUNNING, "another-boot/1/2", pid=None, retry_ms=NOW_MS + 5000)

@@ -30,7 +30,7 @@ def _store(call: Call) -> Answer:
         call.service.jobs.list(JobQuery(), Page(size=1))  # the counts stand elsewhere
     except PyjobsError as exc:
         return Answer(status=503, data={"status": "error", "error": exc.text("zh")})
-    return Answer(data={"status": "ok", "database": "sqlite", "jobs": sum(figures["jobs"].values())})
+    return Answer(data={"status": "ok", "database": call.settings.database.kind, "jobs": sum(figures["jobs"].values())})
 
 
 def _scheduler(call: Call) -> Answer:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import Any
 
+from pyjobs import database_url
 from pyjobs.api import host, shapes
 from pyjobs.api.params import Page
 from pyjobs.api.routes import Answer, Call, PageInfo, Route
@@ -19,7 +19,6 @@ from pyjobs.ports import Page as StorePage
 __all__ = ["ROUTES"]
 
 _TAG = "系统"
-_PASSWORD = re.compile(r"(://[^:/@\s]*):[^@/\s]*@")
 
 
 def _job_state(call: Call) -> Answer:
@@ -90,7 +89,7 @@ def _config_view(settings: Settings) -> dict[str, Any]:
 
 def _masked(about: Any, value: Any) -> Any:
     if about.name == "database_url":
-        return _PASSWORD.sub(r"\1:***@", value)
+        return database_url.shown(value)
     if about.metadata.get("secret"):
         return dict.fromkeys(value, "***") if isinstance(value, dict) else ("***" if value else "")
     return value if isinstance(value, (bool, int, float, str)) else str(value)
@@ -118,12 +117,11 @@ def _health(call: Call) -> Answer:
 
 
 def _database(call: Call) -> Answer:
-    settings, counts = call.settings, _counts(call)
-    path = settings.database_path
+    about, counts = call.service.system.store(), _counts(call)
     data = {
-        "type": "sqlite", "db_type": "sqlite", "host": "", "database": str(path),
-        "db_url": _PASSWORD.sub(r"\1:***@", settings.database_url), "table_prefix": "", "status": "open",
-        "size": path.stat().st_size if path.exists() else 0,
+        "type": about.kind, "db_type": about.kind, "host": about.host, "database": about.database,
+        "db_url": database_url.shown(call.settings.database_url), "table_prefix": "", "status": "open",
+        "size": about.size,
         "counts": {"jobs": counts["total"], "stopped": counts["stopped"], "running": counts["running"]},
     }  # fmt: skip
     return Answer(msg="获取数据库信息成功", data=data)

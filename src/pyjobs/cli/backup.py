@@ -73,8 +73,8 @@ def backup(
 
     app = app_of(ctx, output, json=json)
     if app.empty:
-        raise NotFound(f"there is no store at `{app.settings.database_path}`",
-                       f"数据库不存在：`{app.settings.database_path}`", hint="see `pyjobs config path`")  # fmt: skip
+        raise NotFound(f"there is no store at `{app.settings.database_shown}`",
+                       f"数据库不存在：`{app.settings.database_shown}`", hint="see `pyjobs config path`")  # fmt: skip
     wanted = Wanted(keep_days=keep_days, compress=compress, files=not no_files, verify=verify)
     began = app.clock.monotonic()
     with _bar(app) as progress:
@@ -218,7 +218,7 @@ def _show(app: App, path: Path, plan: Plan, *, files: bool) -> None:
     """Say what will be replaced by what."""
     rows = [("p.backup", str(path))]
     rows.append(("", _holds(app, plan.incoming, app.text("db.made_at", when=app.view.when(plan.made_ms)))))
-    rows.append(("p.database", str(app.settings.database_path)))
+    rows.append(("p.database", app.settings.database_shown))
     if plan.current is None:
         rows.append(("", app.text("db.no_store")))
     else:
@@ -238,7 +238,7 @@ def _holds(app: App, contents: Contents, age: str) -> str:
 
 
 def _tell(app: App, done: Restored) -> None:
-    app.say("db.restored", path=str(app.settings.database_path))
+    app.say("db.restored", path=app.settings.database_shown)
     if done.aside is not None:
         app.say("db.aside", path=str(done.aside))
         if done.carried:

@@ -182,6 +182,11 @@ HELPS = {
 #: The name of a setting -> its meaning.
 SETTINGS = {
     "database_url": "数据库的位置",
+    "db_password": "MySQL 用户的密码（database_url 中未写时使用）",
+    "database_pool_size": "每个进程保留的 MySQL 连接数",
+    "database_max_overflow": "超出该数量后还可临时建立的连接数",
+    "database_pool_timeout": "等待空闲连接的最长时间",
+    "database_pool_recycle": "连接的最长使用时间，0 表示不限",
     "host": "API 监听的地址",
     "port": "API 监听的端口，0 表示任意空闲端口",
     "api_workers": "响应 API 的进程数",

@@ -67,7 +67,7 @@ def path(ctx: typer.Context, *, output: Output = None, json: Json = False) -> No
     found = {
         "home": settings.home,
         "settings": settings.home / FILE_NAME,
-        "database": settings.database_path,
+        "database": settings.database_shown,
         "log": settings.path(settings.log_file),
         "functions": settings.path(settings.functions_dir),
         "output": settings.spool_dir,
@@ -84,7 +84,7 @@ def check(ctx: typer.Context) -> None:
     """Check the settings of the environment and the file. Exit code 8 when something is wrong."""
     app = app_of(ctx)
     try:
-        app.settings.database_path  # noqa: B018 - it is checked when it is asked for
+        app.settings.database  # noqa: B018 - it is checked when it is asked for
     except BadSetting as exc:
         report(app, exc)
         app.leave(Exit.FOUND)

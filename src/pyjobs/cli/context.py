@@ -85,6 +85,8 @@ class App:
     @property
     def empty(self) -> bool:
         """Whether there is no store yet, so that there can be nothing in it."""
+        if self.settings.database.kind != "sqlite":
+            return False
         home, store = self.settings.home, self.settings.database_path
         if store.exists():
             return False

@@ -63,7 +63,7 @@ def doctor(
 def _findings(app: App, *, fix: bool, dry_run: bool) -> list[Finding]:
     try:
         settings, origins = app.loaded
-        settings.database_path  # noqa: B018 - it is checked when it is asked for
+        settings.database  # noqa: B018 - it is checked when it is asked for
     except PyjobsError as exc:
         # No times are shown, and the zone may be what is wrong.
         app.view = View(ZoneInfo("UTC"), app.clock.now_ms(), app.lang, app.terminal)

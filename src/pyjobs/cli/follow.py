@@ -137,7 +137,7 @@ def watch(app: App, exec_id: str, follower: Follower | None, timeout_s: float | 
                 hint_zh=f"该执行仍在继续，可用 `pyjobs runs follow {exec_id}` 查看",
             )
         now = time.monotonic()
-        if not left_alone(app.settings, run):
+        if not left_alone(app, run):
             seen = now
         elif now - seen > _PATIENCE_S:
             raise NobodyThere(run)

@@ -229,7 +229,7 @@ def end_run(app: App, run: Run) -> None:
         reason = in_language(asked.error, app.lang)
         app.say("run.not_queued", exec_id=run.exec_id, name=run.job_name, reason=reason)
     else:
-        alone = left_alone(app.settings, asked)
+        alone = left_alone(app, asked)
         app.say("run.kill_later" if alone else "run.killing", exec_id=run.exec_id, name=run.job_name)
 
 
@@ -238,7 +238,7 @@ def rows_of(app: App, jobs: Iterable[Job]) -> list[JobRow]:
     listed = list(jobs)
     active = app.service.runs.active() if listed else []
     running = {run.job_id: run for run in active if run.state is RunState.RUNNING}
-    alone = {job_id for job_id, run in running.items() if left_alone(app.settings, run)}
+    alone = {job_id for job_id, run in running.items() if left_alone(app, run)}
     return [JobRow(job, running=job.id in running, alone=job.id in alone) for job in listed]
 
 

@@ -80,7 +80,7 @@ def run_lines(app: App, runs: Sequence[Run], *, named: bool = False) -> list[str
 def state_line(app: App, run: Run) -> str:
     """The state of a run; of one that nobody makes any more, that too."""
     state = word(run.state.value, app.lang)
-    alone = run.state in ACTIVE and left_alone(app.settings, run)
+    alone = run.state in ACTIVE and left_alone(app, run)
     return f"{state} ({app.text('run.no_runner')})" if alone else state
 
 

@@ -37,11 +37,13 @@ def daemon_runs(settings: Settings) -> bool:
     return procs.daemon_said(settings.daemon_lock) is not None
 
 
-def left_alone(settings: Settings, run: Run) -> bool:
+def left_alone(app: App, run: Run) -> bool:
     """Whether a run has not ended, and nobody is there to launch it or to see its end."""
-    if run.state not in ACTIVE or daemon_runs(settings):
+    if run.state not in ACTIVE or daemon_runs(app.settings):
         return False
-    return run.owner is None or not procs.owner_alive(run.owner)
+    if run.owner is None:
+        return True
+    return not procs.owner_alive(run.owner, app.service.runs.seen)
 
 
 def note_if_nothing_fires(app: App) -> None:

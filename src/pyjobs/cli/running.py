@@ -104,7 +104,7 @@ def _here(app: App, job: Job, timeout_s: float | None, *, force: bool, show: boo
     from pyjobs.procs import owner_alive
 
     active = app.service.runs.active(job.id)
-    if any(run.owner is not None and not owner_alive(run.owner) for run in active):
+    if any(run.owner is not None and not owner_alive(run.owner, app.service.runs.seen) for run in active):
         settle_here(app.settings, job.id)
     started = app.service.runs.start(job.id, owner=me(), force=force)
     if started.state not in ACTIVE:

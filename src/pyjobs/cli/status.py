@@ -76,10 +76,7 @@ def _page(
         *_headed("f.upcoming", upcoming if not paused else []),
         *_headed("f.failures", run_lines(app, failed, named=True)),
         ("p.home", str(app.settings.home)),
-        (
-            "p.database",
-            app.settings.database_url if "://" not in app.settings.database_url else str(app.settings.database_path),
-        ),
+        ("p.database", app.settings.database_shown),
         ("f.zone", view.zone.key),
     ]
     lines = render.pairs(app, rows)
@@ -122,12 +119,10 @@ def _document(
         "daemon": status_document(app, found),
         "paused": None if paused is None else {"by": paused.by, "since": view.iso(paused.since_ms)},
         "jobs": _counts(jobs, active),
-        "active": [
-            run_document(run, view, output=False) | {"no_runner": left_alone(app.settings, run)} for run in active
-        ],
+        "active": [run_document(run, view, output=False) | {"no_runner": left_alone(app, run)} for run in active],
         "upcoming": [{"name": job.name, "next_fire": view.iso(job.next_fire_ms)} for job in _upcoming(jobs)],
         "failures": [run_document(run, view, output=False) for run in failed],
         "home": str(app.settings.home),
-        "database": str(app.settings.database_path),
+        "database": app.settings.database_shown,
         "timezone": view.zone.key,
     }

@@ -143,6 +143,8 @@ _IMPORT = Branch("Add the jobs of a document or a crontab", "从文档或 cronta
     "crontab": Entry("crontabs:import_crontab", "Add the jobs of a crontab", "导入 crontab 中的任务"),
 }, default="jobs")  # fmt: skip
 _DB = Branch("Look after the store", "维护数据库", {
+    "status": Entry("db:status", "Show what the store is, and how much is in it", "显示数据库的类型、位置与规模"),
+    "upgrade": Entry("db:upgrade", "Bring its schema up to date", "升级数据库结构"),
     "backup": Entry("backup:backup", "Back the store up, while it is in use", "备份数据库（可在使用中进行）"),
     "verify": Entry("backup:verify", "Check a backup by restoring it to a scratch place", "在临时目录中恢复以校验备份"),
     "restore": Entry("backup:restore", "Put a backup in the place of the store", "用备份替换当前数据库"),

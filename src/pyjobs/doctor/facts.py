@@ -18,7 +18,7 @@ from pyjobs.clock import Clock
 from pyjobs.config import Origin, Settings
 from pyjobs.doctor import host
 from pyjobs.errors import PyjobsError, StoreBusy
-from pyjobs.folders import made_mark, runner_lock
+from pyjobs.folders import made_mark
 from pyjobs.jobs import Job, JobState, Run, RunState
 from pyjobs.ports import Event, JobQuery, RunQuery
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pyjobs.daemon import DaemonStatus
     from pyjobs.permits import Lists
     from pyjobs.service import Service
+    from pyjobs.store.mysql import MysqlStore
     from pyjobs.store.sqlite import SqliteStore
 
 __all__ = ["FAILED", "LAST_RUNS", "Facts", "NoStore"]
@@ -65,23 +66,28 @@ class Facts:
     @cached_property
     def new(self) -> bool:
         """Whether nothing was ever stored here."""
-        path = self.settings.database_path
-        home = self.settings.home
+        path, home = self.file, self.settings.home
+        if path is None:
+            return False
         try:
             return not path.exists() and not made_mark(path).exists() and (home.is_dir() or not home.exists())
         except OSError:  # a folder that may not be entered is for the store to explain
             return False
 
     @cached_property
+    def file(self) -> Path | None:
+        """The file that the store is; None where it is a database of a server."""
+        return self.settings.database_path if self.settings.database.kind == "sqlite" else None
+
+    @cached_property
     def wal_bytes(self) -> int:
         """The size of the WAL, before this process opens the store."""
-        path = self.settings.database_path
         with contextlib.suppress(OSError):
-            return path.with_name(path.name + "-wal").stat().st_size
+            return 0 if self.file is None else self.file.with_name(self.file.name + "-wal").stat().st_size
         return 0
 
     @cached_property
-    def opened(self) -> SqliteStore | PyjobsError | None:
+    def opened(self) -> SqliteStore | MysqlStore | PyjobsError | None:
         """The store, or why it cannot be opened; None where there is none yet."""
         from pyjobs.store import open_store
 
@@ -94,7 +100,7 @@ class Facts:
             return exc
 
     @property
-    def store(self) -> SqliteStore:
+    def store(self) -> SqliteStore | MysqlStore:
         """The store. Raises NoStore."""
         if self.opened is None or isinstance(self.opened, PyjobsError):
             raise NoStore
@@ -130,15 +136,14 @@ class Facts:
     @cached_property
     def lock_holders(self) -> list[str]:
         """Processes that hold the write lock, as far as the system tells."""
-        path = self.settings.database_path
-        return host.write_lock_holders(path.with_name(path.name + "-shm"))
+        return [] if self.file is None else host.write_lock_holders(self.file.with_name(self.file.name + "-shm"))
 
     @cached_property
     def backups(self) -> list[Path]:
         """Copies of the store that lie where they are looked for, newest first."""
         from pyjobs.store.files import backups
 
-        return backups(self.settings.database_path)
+        return [] if self.file is None else backups(self.file)
 
     # --- what is in it -----------------------------------------------------------------------------------------
 
@@ -157,7 +162,8 @@ class Facts:
     @cached_property
     def dead_runs(self) -> list[Run]:
         """Active runs whose owner is dead."""
-        return [run for run in self.store.active_runs() if run.owner and not procs.owner_alive(run.owner)]
+        seen = self.store.seen
+        return [run for run in self.store.active_runs() if run.owner and not procs.owner_alive(run.owner, seen)]
 
     @cached_property
     def last_states(self) -> dict[int, list[RunState]]:
@@ -217,7 +223,7 @@ class Facts:
     @cached_property
     def runner_lock_pid(self) -> int | None:
         """The process that has the store as its runner; 0 for one without a name, None when there is none."""
-        path = runner_lock(self.settings.database_path)
+        path = self.settings.runner_lock
         return host.pid_in(path) if procs.lock_held(path) else None
 
     @cached_property
@@ -236,7 +242,7 @@ class Facts:
         """Processes of the daemon that have another file open than the one that is in the store's place now."""
         found = self.daemon
         pids = [found.runner_pid, *found.api_pids] if found is not None else []
-        return [pid for pid in pids if pid and host.holds_another(pid, self.settings.database_path)]
+        return [pid for pid in pids if pid and self.file is not None and host.holds_another(pid, self.file)]
 
     @cached_property
     def sockets(self) -> list[Path]:
@@ -254,14 +260,15 @@ class Facts:
     def disks(self) -> list[tuple[Path, int]]:
         """(a folder that is written to, bytes free), each disk once."""
         settings = self.settings
-        places = (settings.database_path.parent, settings.spool_dir, settings.path(settings.log_file).parent)
-        return host.disks(places)
+        places = [settings.spool_dir, settings.path(settings.log_file).parent]
+        return host.disks(places if self.file is None else [self.file.parent, *places])
 
     @cached_property
     def files_ahead_s(self) -> float:
         """How far the newest of our files lies in the future, seconds."""
         settings = self.settings
-        newest = host.newest_mtime_ms([settings.database_path, settings.run_dir, settings.path(settings.log_file)])
+        places = [settings.run_dir, settings.path(settings.log_file)]
+        newest = host.newest_mtime_ms(places if self.file is None else [self.file, *places])
         return (newest - self.now_ms) / 1000
 
     @cached_property

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pyjobs import procs
 from pyjobs.config import FILE_NAME, Origin, Settings
-from pyjobs.folders import made_mark, runner_lock
+from pyjobs.folders import made_mark
 
 __all__ = [
     "disks",
@@ -174,14 +174,19 @@ def lacking() -> list[str]:
 
 def _private(settings: Settings, origins: Mapping[str, Origin]) -> list[tuple[Path, int]]:
     """What only its owner should get at: (path, mode)."""
-    store, home = settings.database_path, settings.home
+    home = settings.home
     folders = [settings.run_dir, settings.exits_dir, settings.spool_dir, home / "backups"]
-    if home in store.parent.parents:  # a folder of somebody else's may be open for a reason
-        folders.append(store.parent)
-    files = [store.with_name(store.name + end) for end in ("", "-wal", "-shm", "-journal")]
-    files += [runner_lock(store), made_mark(store), home / "data" / "api-secret", settings.daemon_lock]
+    files = [settings.runner_lock, home / "data" / "api-secret", settings.daemon_lock]
+    if settings.database.kind == "sqlite":
+        store = settings.database_path
+        if home in store.parent.parents:  # a folder of somebody else's may be open for a reason
+            folders.append(store.parent)
+        files += [store.with_name(store.name + end) for end in ("", "-wal", "-shm", "-journal")]
+        files.append(made_mark(store))
+        with contextlib.suppress(OSError):
+            files += store.parent.glob(f"{store.name}.before-v*")
     with contextlib.suppress(OSError):
-        files += [*store.parent.glob(f"{store.name}.before-v*"), *(home / "backups").glob("*")]
+        files += (home / "backups").glob("*")
     files += sockets_in(settings.run_dir)
     file = home / FILE_NAME
     if any(origin.secret and origin.source == str(file) for origin in origins.values()):

@@ -84,7 +84,7 @@ def _settle(facts: Facts, _: Fix) -> Said | None:
     from pyjobs.runner import lock_store
 
     try:
-        lock = lock_store(facts.settings.database_path)
+        lock = lock_store(facts.settings.runner_lock, facts.settings.database_shown)
     except Conflict:
         return None
     try:

@@ -71,6 +71,8 @@ class Runs:
                 owner=owner,
                 forced=force,
             )
+            if owner is not None:
+                self._store.note_seen(owner)
             self._store.claim([Claimed(run=run, counts=False)], [])
             for exec_id in gate.superseded:
                 self._skip(exec_id, "a newer start by hand took its place", now)
@@ -154,6 +156,10 @@ class Runs:
     def active(self, job_id: int | None = None) -> Sequence[Run]:
         """Queued and running runs, oldest first."""
         return self._store.active_runs(None if job_id is None else [job_id])
+
+    def seen(self, owner: str) -> bool:
+        """Whether an owner of runs on another host is there."""
+        return self._store.seen(owner)
 
     def kill(self, exec_id: str, by: str) -> Run:
         """

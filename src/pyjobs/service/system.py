@@ -11,7 +11,7 @@ from typing import Any
 from pyjobs.clock import Clock
 from pyjobs.errors import NotFound
 from pyjobs.jobs import JobState, Run
-from pyjobs.ports import Event, EventKind, Executed, JobQuery, Nudge, Store
+from pyjobs.ports import About, Event, EventKind, Executed, JobQuery, Nudge, Store
 from pyjobs.service.jobs import Jobs, Repair
 from pyjobs.service.runs import Runs
 
@@ -118,6 +118,10 @@ class System:
     def executed_lately(self) -> tuple[int, int]:
         """(executions, failed ones) of the last hour, in whole minutes."""
         return self._store.executed_since(self._clock.now_ms() // 60_000 - 59)
+
+    def store(self) -> About:
+        """The store as its administrator sees it."""
+        return self._store.about()
 
     def figures(self) -> dict[str, Any]:
         """Counts: `jobs` and `runs`, each by state."""

@@ -1,16 +1,16 @@
-"""The part of the SQLite store about what is told of trouble. Triggers write the marks (migrations.py)."""
+"""The part of a store in SQL about what is told of trouble. Triggers write the marks (migrations.py)."""
 
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pyjobs.jobs import Job
-from pyjobs.store.tables import JOB_COLUMNS, job_of
+from pyjobs.store.joblists import JOBS_SQL
+from pyjobs.store.sql import Sql, marks
+from pyjobs.store.tables import job_of
 
 if TYPE_CHECKING:  # imported where they are made: most processes tell nothing
     from pyjobs.alerts import Delivery, Incident, Mark
@@ -25,26 +25,15 @@ _DELIVERY = (
     "id", "incident_id", "channel", "notice", "title", "text", "fields", "state", "attempts", "created_at", "next_at",
     "sent_at", "error",
 )  # fmt: skip
-_JOBS_SQL = f"SELECT {', '.join(f'{chr(34)}{c}{chr(34)}' for c in JOB_COLUMNS)} FROM jobs"
 _MOST = 1000
 
 
-class AlertRows(ABC):
+class AlertRows(Sql):
     """Methods of ports.Store over `alert_marks`, `alert_incidents` and `alert_deliveries`."""
-
-    _db: Any
-
-    @abstractmethod
-    def _rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """What a statement answers."""
-
-    @abstractmethod
-    def transaction(self, *, durable: bool = True) -> AbstractContextManager[None]:
-        """As in ports.Store."""
 
     def watched_jobs(self) -> list[Job]:
         """Jobs that say what is to be told about them, by id."""
-        return [job_of(row) for row in self._rows(f"{_JOBS_SQL} WHERE alerts <> '' ORDER BY id", [])]
+        return [job_of(row) for row in self._rows(f"{JOBS_SQL} WHERE alerts <> '' ORDER BY id", [])]
 
     def alerts_wanted(self) -> bool:
         """Whether anything is watched, open or on its way; the cost does not depend on how much there is."""
@@ -66,7 +55,7 @@ class AlertRows(ABC):
     def forget_marks(self, up_to: int) -> None:
         """Delete those that have been looked at."""
         with self.transaction():
-            self._db.execute_sql("DELETE FROM alert_marks WHERE id <= ?", (up_to,))
+            self._execute("DELETE FROM alert_marks WHERE id <= ?", (up_to,))
 
     # --- incidents ---------------------------------------------------------------------------------------------
 
@@ -98,13 +87,13 @@ class AlertRows(ABC):
     def drop_incident(self, incident_id: int) -> None:
         """Delete one, with its deliveries."""
         with self.transaction():
-            self._db.execute_sql("DELETE FROM alert_incidents WHERE id = ?", (incident_id,))
+            self._execute("DELETE FROM alert_incidents WHERE id = ?", (incident_id,))
 
     def forget_incidents(self, before_ms: int) -> int:
         """Delete those that were closed before an instant, with their deliveries; answers how many."""
         with self.transaction():
             sql = "DELETE FROM alert_incidents WHERE state = 'closed' AND closed_at < ?"
-            return int(self._db.execute_sql(sql, (before_ms,)).rowcount)
+            return int(self._execute(sql, (before_ms,)).rowcount)
 
     # --- deliveries --------------------------------------------------------------------------------------------
 
@@ -123,7 +112,7 @@ class AlertRows(ABC):
 
         where, values = ["1"], list[Any]()
         if incident_ids is not None:
-            where.append(f"incident_id IN ({', '.join('?' for _ in incident_ids)})")
+            where.append(f"incident_id IN ({marks(incident_ids)})")
             values += incident_ids
         if due_ms is not None:
             where.append("state = 'waiting' AND next_at <= ?")
@@ -152,11 +141,10 @@ class AlertRows(ABC):
         with self.transaction():
             if row_id:
                 sets = ", ".join(f"{column} = ?" for column in columns[1:])
-                self._db.execute_sql(f"UPDATE {table} SET {sets} WHERE id = ?", (*values, row_id))
+                self._execute(f"UPDATE {table} SET {sets} WHERE id = ?", (*values, row_id))
                 return row_id
-            marks = ", ".join("?" for _ in values)
-            sql = f"INSERT INTO {table} ({', '.join(columns[1:])}) VALUES ({marks})"
-            return int(self._db.execute_sql(sql, tuple(values)).lastrowid)
+            sql = f"INSERT INTO {table} ({', '.join(columns[1:])}) VALUES ({marks(values)})"
+            return int(self._execute(sql, tuple(values)).lastrowid)
 
     def _incidents(self, where: str, values: Sequence[Any]) -> list[Incident]:
         from pyjobs.alerts import Incident, IncidentState

@@ -1,38 +1,26 @@
-"""The part of the SQLite store about what happened beside the runs."""
+"""The part of a store in SQL about what happened beside the runs."""
 
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import Any
 
 from pyjobs.ports import Event, EventKind
+from pyjobs.store.sql import Sql
 
 __all__ = ["EventRows"]
 
 _KINDS = {kind.value: kind for kind in EventKind}
 
 
-class EventRows(ABC):
+class EventRows(Sql):
     """Methods of ports.Store over the table `events`."""
-
-    _db: Any
-
-    @abstractmethod
-    def _rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """What a statement answers."""
-
-    @abstractmethod
-    def transaction(self, *, durable: bool = True) -> AbstractContextManager[None]:
-        """As in ports.Store."""
 
     def add_event(self, event: Event) -> None:
         """Note it, in the transaction that it belongs to."""
         values = (event.at_ms, event.kind.value, event.job_id, json.dumps(dict(event.detail), ensure_ascii=False))
         with self.transaction():
-            self._db.execute_sql("INSERT INTO events (at, kind, job_id, detail) VALUES (?, ?, ?, ?)", values)
+            self._execute("INSERT INTO events (at, kind, job_id, detail) VALUES (?, ?, ?, ?)", values)
 
     def events(
         self, since_ms: int | None = None, until_ms: int | None = None, *, job_id: int | None = None
@@ -59,4 +47,4 @@ class EventRows(ABC):
     def forget_events(self, before_ms: int) -> int:
         """Delete those before an instant; answers how many."""
         with self.transaction():
-            return int(self._db.execute_sql("DELETE FROM events WHERE at < ?", (before_ms,)).rowcount)
+            return int(self._execute("DELETE FROM events WHERE at < ?", (before_ms,)).rowcount)

@@ -1,23 +1,18 @@
-"""The part of the SQLite store about what was counted. Triggers count (migrations.py); no row of a run is read here."""
+"""The part of a store in SQL about what was counted. Triggers count (migrations.py); no row of a run is read here."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
 from pyjobs.ports import BUCKETS_MS, Executed
+from pyjobs.store.sql import Sql
 
 __all__ = ["FigureRows"]
 
 
-class FigureRows(ABC):
+class FigureRows(Sql):
     """Methods of ports.Store over the tables `run_figures` and `run_minutes`."""
-
-    @abstractmethod
-    def _rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """What a statement answers."""
 
     def executed(self) -> list[Executed]:
         """What was counted of each job that ever ran, by id; the cost does not depend on how often."""

@@ -14,7 +14,7 @@ from pyjobs.ports import BUCKETS_MS
 from pyjobs.store.counters import COUNTERS
 from pyjobs.store.transactions import immediate
 
-__all__ = ["LATEST", "check", "migrate"]
+__all__ = ["LATEST", "check", "migrate", "ours"]
 
 _JOBS = """
 CREATE TABLE jobs (
@@ -280,12 +280,26 @@ def check(database: Any) -> int:
     # One look at all of them: another process may be making them just now.
     tables = database.get_tables()
     version = _version(database) if _VERSIONS in tables else 0
-    if _VERSIONS not in tables and "jobs" in tables:
+    return ours(version, others=_VERSIONS not in tables and "jobs" in tables)
+
+
+def ours(version: int, *, others: bool) -> int:
+    """
+    Answer the version of a schema that this program can go on with.
+
+    Args:
+        version: as it is stored; 0 for none.
+        others: whether there is a table `jobs` that nobody gave a version.
+
+    Raises:
+        StoreUnusable: it cannot.
+    """
+    if others:
         raise StoreUnusable(
             "the database has a table `jobs` that another program made",
             "该数据库中的表 `jobs` 由其他程序创建",
-            hint="nothing was changed; name another file by DATABASE_URL",
-            hint_zh="文件未被改动；请用 DATABASE_URL 指定其他文件",
+            hint="nothing was changed; name another store by DATABASE_URL",
+            hint_zh="未作任何改动；请用 DATABASE_URL 指定其他数据库",
         )
     if version > LATEST:
         raise StoreUnusable(

@@ -1,20 +1,19 @@
 """
-The part of the SQLite store about who may come in: IP entries, tokens, admins.
+The part of a store in SQL about who may come in: IP entries, tokens, admins.
 
 What it gives is imported where it is made: few commands need it.
 """
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from peewee import IntegrityError
 
 from pyjobs.errors import Conflict
+from pyjobs.store.sql import Sql
 
 if TYPE_CHECKING:
     from pyjobs.permits import Admin, ApiToken, IpEntry
@@ -22,23 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["PermitRows"]
 
 
-class PermitRows(ABC):
+class PermitRows(Sql):
     """Methods of ports.Store over the tables `ip_entries`, `api_tokens` and `admins`."""
-
-    _db: Any
-
-    @abstractmethod
-    def transaction(self, *, durable: bool = True) -> AbstractContextManager[None]:
-        """Write lock at once; commit at the end."""
-
-    @abstractmethod
-    def _rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """What a statement answers."""
 
     def _change(self, sql: str, *values: Any) -> int:
         """How many rows a statement changed, in a transaction of its own."""
         with self.transaction():
-            return int(self._db.execute_sql(sql, values).rowcount)
+            return int(self._execute(sql, values).rowcount)
 
     # --- IP lists ----------------------------------------------------------------------------------------------
 
@@ -52,7 +41,7 @@ class PermitRows(ABC):
 
     def add_ip_entry(self, entry: IpEntry) -> bool:
         """Store an entry. False when its list has that network already."""
-        sql = "INSERT OR IGNORE INTO ip_entries (list, network, added_at, added_by) VALUES (?, ?, ?, ?)"
+        sql = f"{self._dialect.insert_new} INTO ip_entries (list, network, added_at, added_by) VALUES (?, ?, ?, ?)"
         return self._change(sql, entry.list.value, entry.network, entry.added_ms, entry.by) == 1
 
     def remove_ip_entry(self, entry: IpEntry) -> bool:
@@ -85,7 +74,7 @@ class PermitRows(ABC):
         values = (token.name, token.digest, " ".join(sorted(token.scopes)), token.created_ms, token.used_ms)
         with self.transaction():
             try:
-                row_id = self._db.execute_sql(sql, values).lastrowid
+                row_id = self._execute(sql, values).lastrowid
             except IntegrityError:
                 raise Conflict(
                     f"there is a token `{token.name}` already",
@@ -103,7 +92,7 @@ class PermitRows(ABC):
         """When tokens were used last: id -> milliseconds."""
         with self.transaction(durable=False):
             rows = [(at, token_id) for token_id, at in used.items()]
-            self._db.cursor().executemany("UPDATE api_tokens SET used_at = ? WHERE id = ?", rows)
+            self._many("UPDATE api_tokens SET used_at = ? WHERE id = ?", rows)
 
     # --- admins ------------------------------------------------------------------------------------------------
 
@@ -131,7 +120,7 @@ class PermitRows(ABC):
         values = (admin.name, admin.password, int(admin.active), admin.epoch, admin.created_ms, admin.login_ms)
         with self.transaction():
             try:
-                row_id = self._db.execute_sql(sql, values).lastrowid
+                row_id = self._execute(sql, values).lastrowid
             except IntegrityError:
                 raise Conflict(
                     f"there is an admin `{admin.name}` already",

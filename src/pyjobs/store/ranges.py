@@ -1,13 +1,12 @@
-"""The part of the SQLite store that tells what became of many fires without reading each row."""
+"""The part of a store in SQL that tells what became of many fires without reading each row."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Any
 
 from pyjobs.jobs import RunState
 from pyjobs.ports import FireRange, Folding
+from pyjobs.store.sql import Sql
 
 __all__ = ["RangeRows"]
 
@@ -29,12 +28,8 @@ _COLUMNS = (
 _NEEDED = "scheduled_for, first_for, fires, state, error, exec_id, duration_ms, claimed_at"
 
 
-class RangeRows(ABC):
+class RangeRows(Sql):
     """Methods of ports.Store about ranges of fires."""
-
-    @abstractmethod
-    def _rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """What a statement answers."""
 
     def fire_ranges(
         self, job_id: int | None, job_name: str, after_ms: int, until_ms: int, *, folding: Folding, limit: int
@@ -62,7 +57,7 @@ def _range_of(row: tuple[Any, ...]) -> FireRange:
         last_ms=last,
         fires=int(fires),
         state=RunState(state),
-        error=error if error == other else "",
+        error=error if error and error == other else "",
         exec_id=exec_id if rows == 1 else "",
         duration_ms=duration,
         lateness_ms=lateness,

@@ -1,5 +1,5 @@
 """
-The part of the SQLite store about lists of runs: a page from whichever end is nearer, totals from kept counters.
+The part of a store in SQL about lists of runs: a page from whichever end is nearer, totals from kept counters.
 
 Runs of one job, or of some states, are read from an index that has them by state and id; those of several states
 are merged. So a page costs what it shows and what it leaves out first, whatever else is stored.
@@ -7,28 +7,24 @@ are merged. So a page costs what it shows and what it leaves out first, whatever
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from pyjobs.jobs import Run
 from pyjobs.ports import RunQuery
 from pyjobs.store.counters import ALL_JOBS
+from pyjobs.store.sql import Sql, marks
 from pyjobs.store.tables import RUN_COLUMNS, run_of
 
-__all__ = ["RunLists"]
+__all__ = ["RUNS_SQL", "RunLists"]
 
-_RUNS_SQL = f"SELECT {', '.join(RUN_COLUMNS)} FROM job_logs"
+RUNS_SQL = f"SELECT {', '.join(f'{chr(34)}{c}{chr(34)}' for c in RUN_COLUMNS)} FROM job_logs"
 #: Rows before the first one of a range that are looked at all the same.
 _BEFORE_JUMP = 1000
 
 
-class RunLists(ABC):
+class RunLists(Sql):
     """Methods of ports.Store over the tables `job_logs` and `run_counts`."""
-
-    @abstractmethod
-    def _rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """What a statement answers."""
 
     def runs(self, query: RunQuery) -> list[Run]:
         """Runs, newest first unless the query says otherwise."""
@@ -43,7 +39,8 @@ class RunLists(ABC):
             return []
         ids, values = self._ids(query)
         order = f"ORDER BY id{'' if ascending else ' DESC'}"
-        sql = f"{_RUNS_SQL} WHERE id IN ({ids} {order} LIMIT ? OFFSET ?) {order}"
+        page = self._dialect.page_ids.format(ids=f"{ids} {order} LIMIT ? OFFSET ?")
+        sql = f"{RUNS_SQL} WHERE id IN ({page}) {order}"
         found = [run_of(row) for row in self._rows(sql, [*values, limit, offset])]
         return found[::-1] if turned else found
 
@@ -52,7 +49,7 @@ class RunLists(ABC):
         if query.before_id is None and _is_counted(query):
             return sum(self._counts(query).values())
         sql, values = self._ids(query)
-        return int(self._rows(f"SELECT count(*) FROM ({sql})", values)[0][0])
+        return int(self._rows(f"SELECT count(*) FROM ({sql}) AS runs", values)[0][0])
 
     def _counts(self, query: RunQuery) -> dict[str, int]:
         """How many runs there are of each state."""
@@ -61,7 +58,7 @@ class RunLists(ABC):
         sql = "SELECT state, sum(runs) FROM run_counts WHERE job_id = ?"
         values: list[Any] = [ALL_JOBS if query.job_id is None else query.job_id]
         if query.states is not None:
-            sql += f" AND state IN ({_marks(query.states)})"
+            sql += f" AND state IN ({marks(query.states)})"
             values += sorted(state.value for state in query.states)
         if query.source is not None:
             sql += " AND source = ?"
@@ -76,12 +73,23 @@ class RunLists(ABC):
             values += self._between(query.since_ms, query.until_ms)
         if query.job_id is None and query.states is None:
             return _select(where), values
+        if not self._dialect.merges:
+            return self._filtered(query, where, values)
         parts, all_values = [], []
         for state in (state for state, runs in self._counts(query).items() if runs):
             of_job = [] if query.job_id is None else [query.job_id]
             parts.append(_select(["state = ?", *["job_id = ?" for _ in of_job], *where]))
             all_values += [state, *of_job, *values]
         return " UNION ALL ".join(parts) or _select(["id < 0"]), all_values
+
+    def _filtered(self, query: RunQuery, where: list[str], values: list[Any]) -> tuple[str, list[Any]]:
+        if query.job_id is not None:
+            where.append("job_id = ?")
+            values.append(query.job_id)
+        if query.states is not None:
+            where.append(f"state IN ({marks(query.states)})")
+            values += sorted(state.value for state in query.states)
+        return _select(where), values
 
     def _between(self, since_ms: int, until_ms: int) -> tuple[int, int]:
         """The first and the last id that was claimed in `[since, until)`, from an index alone."""
@@ -124,7 +132,3 @@ def _filter(query: RunQuery) -> tuple[list[str], list[Any]]:
         where.append("id < ?")
         values.append(query.before_id)
     return where, values
-
-
-def _marks(values: Iterable[Any]) -> str:
-    return ", ".join("?" for _ in values)

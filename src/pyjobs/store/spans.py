@@ -1,13 +1,10 @@
-"""The part of the store that sums up what ran in a span of time."""
+"""The part of a store in SQL that sums up what ran in a span of time."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
-
 from pyjobs.jobs import RunState
 from pyjobs.ports import Tally
+from pyjobs.store.sql import Sql
 
 __all__ = ["SpanRows"]
 
@@ -17,12 +14,8 @@ _SUMS = ", ".join(f"sum(CASE WHEN state = '{state.value}' THEN 1 ELSE 0 END)" fo
 _LAUNCHED = "CASE WHEN started_at IS NOT NULL AND ended_at IS NOT NULL THEN duration_ms END"
 
 
-class SpanRows(ABC):
+class SpanRows(Sql):
     """Methods of ports.Store about spans of time."""
-
-    @abstractmethod
-    def _rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """What a statement answers."""
 
     def tallies(self, since_ms: int, until_ms: int, job_id: int | None = None) -> list[Tally]:
         """What was claimed in [since, until), summed up by job, as in ports.Store."""

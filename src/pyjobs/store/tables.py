@@ -30,6 +30,7 @@ from pyjobs.jobs import (
 
 __all__ = [
     "JOB_COLUMNS",
+    "KNOWN_WORDS",
     "MAKES_SENSE",
     "RUN_COLUMNS",
     "Tables",
@@ -171,8 +172,8 @@ RUN_COLUMNS = (
 )  # fmt: skip
 
 
-def _makes_sense() -> str:
-    """The condition in SQL under which `job_of` can use a row."""
+def _makes_sense() -> tuple[str, str]:
+    """Conditions in SQL under which `job_of` can use a row: known words, and types where any value may be anywhere."""
     words: dict[str, dict[Any, Any]] = {
         "trigger_type": _TRIGGERS, "dst_gap": _GAPS, "dst_fold": _FOLDS, "allow_mode": _ALLOW_MODES,
         "misfire": _MISFIRES, "retry_backoff": _BACKOFFS, "on_lost": _ON_LOST,
@@ -181,13 +182,15 @@ def _makes_sense() -> str:
     texts = [f"typeof(\"{column}\") = 'text'" for column in _TEXTS]
     numbers = [f"typeof({column}) = 'integer'" for column in _NUMBERS]
     maybe = [f"typeof({column}) IN ('integer', 'null')" for column in _NUMBERS_OR_NULL]
-    return " AND ".join([*known, *texts, *numbers, *maybe])
+    return " AND ".join(known), " AND ".join([*texts, *numbers, *maybe])
 
 
 _TEXTS = ("name", "desc", "cron_expr", "mode", "command", "timezone", "stop_reason", "retry_on", "alerts", "owned_by")
 _NUMBERS = ("max_run_count", "run_count", "interval_seconds", "anchor_at", "catchup_window", "grace", "revision")
 _NUMBERS_OR_NULL = ("run_at", "timeout", "next_fire_at", "last_duration_ms")
-MAKES_SENSE = _makes_sense()
+#: KNOWN_WORDS is all there is to it where columns have types.
+KNOWN_WORDS, _TYPES = _makes_sense()
+MAKES_SENSE = f"{KNOWN_WORDS} AND {_TYPES}"
 
 
 def job_of(row: tuple[Any, ...]) -> Job:
@@ -326,7 +329,7 @@ def run_of(row: tuple[Any, ...]) -> Run:
         job_id=job_id,
         job_name=job_name,
         mode=mode,
-        command=command,
+        command=command or "",
         state=_known(RunState, state, RunState.LOST),
         source=_known(Source, source, Source.CRON),
         scheduled_ms=scheduled_for,
@@ -339,8 +342,8 @@ def run_of(row: tuple[Any, ...]) -> Run:
         attempt=attempt,
         exit_code=exit_code,
         signal=signal,
-        error=error,
-        output=output,
+        error=error or "",
+        output=output or "",  # another program may leave it out
         stderr_at=stderr_at,
         owner=owner,
         pid=pid,

@@ -32,6 +32,7 @@ def lock(facts: Facts) -> Iterator[Finding]:
     if not facts.locked:
         return
     who = ", ".join(facts.lock_holders)
+    look = "" if facts.file is None else f"fuser -v {shlex.quote(str(facts.file))}"
     pids = [holder.rpartition("pid ")[2].rstrip(")") for holder in facts.lock_holders]
     yield Finding(
         code="store_locked",
@@ -44,7 +45,7 @@ def lock(facts: Facts) -> Iterator[Finding]:
             "while it is, nothing new starts and no result is stored",
             "锁定期间不会启动新的执行，结果也无法写入",
         ),
-        mend=f"kill {' '.join(pids)}" if pids else f"fuser -v {shlex.quote(str(facts.settings.database_path))}",
+        mend=f"kill {' '.join(pids)}" if pids else look,
     )
 
 
@@ -108,8 +109,8 @@ def broken_rows(facts: Facts) -> Iterator[Finding]:
 
 
 def backups(facts: Facts) -> Iterator[Finding]:
-    """Whether there is any copy of the store."""
-    if not facts.backups and facts.jobs:
+    """Whether there is any copy of the store; copies of a server's databases are its own affair."""
+    if facts.file is not None and not facts.backups and facts.jobs:
         yield Finding(
             code="no_backup",
             severity=Severity.NOTE,

@@ -10,11 +10,11 @@ __all__ = ["backup"]
 
 def backup(context: Context, keep_days: int = 0) -> str:
     """Back the store up into `backups`; keep_days deletes older ones (0 keeps all)."""
-    from pyjobs.dumps.sqlite import SqliteDump
+    from pyjobs.dumps import dump_of
     from pyjobs.service.backups import Backups, Wanted
 
-    backups = Backups(context.settings, SqliteDump(context.settings.database_path), context.clock)
     try:
+        backups = Backups(context.settings, dump_of(context.settings), context.clock)
         # Nobody waits for it, and nobody looks at it: it is compressed, and tried.
         made = backups.make(None, Wanted(keep_days=keep_days, compress=True, verify=True), _silent)
     except RunFailed:

@@ -79,7 +79,7 @@ def _authorize(action: int, first: str | None, *_: str | None) -> int:
 
 def _connect_mysql(settings: Settings, name: str, url: str) -> Any:
     wanted, own = urlsplit(url), urlsplit(settings.database_url)
-    if own.scheme.startswith("mysql") and _place(wanted) == _place(own):
+    if own.scheme.startswith(("mysql", "mariadb")) and _place(wanted) == _place(own):
         raise _refused(name)
     try:
         driver: Any = importlib.import_module("pymysql")
@@ -104,7 +104,8 @@ def _connect_mysql(settings: Settings, name: str, url: str) -> Any:
 
 
 def _place(url: Any) -> tuple[str, int, str]:
-    return (url.hostname or "127.0.0.1", url.port or 3306, url.path.lstrip("/"))
+    host = url.hostname or "localhost"
+    return ("localhost" if host in ("127.0.0.1", "::1") else host, url.port or 3306, url.path.lstrip("/"))
 
 
 def _is_store(settings: Settings, path: Path) -> bool:

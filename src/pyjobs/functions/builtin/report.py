@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from typing import Any
 
 from pyjobs import clock
 from pyjobs.durations import parse_duration
-from pyjobs.errors import RunFailed
 from pyjobs.functions.builtin.context import Context
+from pyjobs.functions.builtin.own import open_own
 
 __all__ = ["report"]
 
@@ -33,14 +31,10 @@ GROUP BY job_name ORDER BY 2 DESC, 1 LIMIT ?
 def report(context: Context, period: str = "daily") -> str:
     """Sum up runs, failures and the slowest jobs of a period such as `7d`, `12h`, daily, weekly or monthly."""
     since = clock.text(context.clock.now_ms() - parse_duration(_WORDS.get(period, period), "period"))
-    store = context.settings.database_path
-    try:
-        with closing(sqlite3.connect(f"{store.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as opened:
-            counts = opened.execute(_COUNTS, (since,)).fetchone()
-            failures = opened.execute(_FAILURES, (since, _LINES)).fetchall()
-            slowest = opened.execute(_SLOWEST, (since, _LINES)).fetchall()
-    except sqlite3.Error as exc:
-        raise RunFailed(f"the store cannot be read: {exc}", f"无法读取数据库：{exc}") from exc
+    with open_own(context.settings) as ask:
+        counts = ask(_COUNTS, (since,))[0]
+        failures = ask(_FAILURES, (since, _LINES))
+        slowest = ask(_SLOWEST, (since, _LINES))
     return "\n".join(_lines(context, since, counts, failures, slowest))
 
 
