@@ -55,7 +55,7 @@ class Mariadb:
              "--bind-address=127.0.0.1", "--innodb-buffer-pool-size=32M", *_LIGHT,
              "--innodb-flush-log-at-trx-commit=2", "--performance-schema=OFF", "--skip-name-resolve",
              "--character-set-server=utf8mb4", f"--log-error={self.folder / 'err.log'}"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,  # no signal to a group is its
         )  # fmt: skip
         wait_for(self._answers, "MariaDB answers", limit_s=60)
 
@@ -65,6 +65,11 @@ class Mariadb:
             self._process.send_signal(number)
             self._process.wait(timeout=60)
             self._process = None
+
+    def check(self) -> None:
+        """Say how it ended, if it did so by itself."""
+        code = self._process.poll() if self._process is not None else 0
+        assert code is None, f"the server ended with {code}: {(self.folder / 'err.log').read_text()[-2000:]}"
 
     def connect(self, database: str | None = None) -> Any:
         """A connection of its administrator."""
@@ -83,8 +88,7 @@ class Mariadb:
     def _answers(self) -> bool:
         import pymysql
 
-        assert self._process is not None
-        assert self._process.poll() is None, (self.folder / "err.log").read_text()
+        self.check()
         try:
             self.execute("SELECT 1")
         except pymysql.err.Error:
@@ -173,5 +177,6 @@ def _database(mariadb: Mariadb) -> Database:
 @pytest.fixture
 def mysql(_database: Database) -> Database:
     """An empty store's database: its tables are made by the first one that opens it, and have no rows."""
+    _database.server.check()
     _database.clear()
     return _database
