@@ -582,7 +582,11 @@ class TestAdoption:
     def test_a_pid_that_was_given_again_is_not_taken_for_it(self, tmp_path: Path) -> None:
         attempt = ProcessAttempt("x", os.getpid(), 1, tmp_path, child=False)
         assert attempt.fileno() == -1  # the end of that process says nothing
-        attempt.stop(force=True)
+        with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:  # of whoever has the pid now
+            attempt.stop(force=True)
+            assert child.stdin
+            child.stdin.close()
+            assert child.wait(20) == 0
         outcome = attempt.outcome()
         assert outcome is not None
         assert outcome.lost

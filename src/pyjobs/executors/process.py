@@ -80,7 +80,7 @@ class ProcessAttempt:
     def stop(self, *, force: bool) -> None:
         """TERM, or KILL, to its group, its descendants, and strays that left both."""
         number = signal.SIGKILL if force else signal.SIGTERM
-        self._strays.update(find_strays(self._exec_id, self._pid))
+        self._strays.update(find_strays(self._exec_id, self._leader()))
         group = 0
         with contextlib.suppress(ProcessLookupError, PermissionError):
             if self._same():
@@ -92,11 +92,15 @@ class ProcessAttempt:
                 if procs.start_time(pid) == start and os.getpgid(pid) != group:
                     os.kill(pid, number)
 
+    def _leader(self) -> int:
+        """Its pid; 0 once that is no longer its own: what descends from somebody else is none of it."""
+        return self._pid if self._same() else 0
+
     def gone(self) -> bool:
         """Whether nothing of it is left alive."""
         if self._ended() is None and self._same():
             return False
-        self._strays.update(find_strays(self._exec_id, self._pid))
+        self._strays.update(find_strays(self._exec_id, self._leader()))
         self._strays = {pid: start for pid, start in self._strays.items() if procs.alive(pid, start)}
         return not self._strays and not _group_alive(self._pid)
 
