@@ -351,7 +351,8 @@ class TestRestore:
     @pytest.mark.parametrize(
         ("data", "said"),
         [(b"", "is not a usable backup"), (b"hello" * 999, "is not a usable backup"),
-         (b"SQLite format 3\0" + b"x" * 5000, "is damaged"), (gzip.compress(b"x" * 9999, mtime=0)[:-9], "usable backup")],
+         (b"SQLite format 3\0" + b"x" * 5000, "is damaged"),
+          (gzip.compress(b"x" * 9999, mtime=0)[:-9], "usable backup")],
     )  # fmt: skip
     def test_what_is_no_backup_is_refused(self, cli: Cli, tmp_path: Path, data: bytes, said: str) -> None:
         (tmp_path / "file").write_bytes(data)
