@@ -117,7 +117,7 @@ class MysqlStore(
         """
         self.place = place
         self._patience_s = patience_s
-        self._now = _Now()
+        self._now: _Now = _Now()
         self._me = uuid.uuid4().hex
         self._options = _options(place, patience_s)
         self._db: Any = PooledMySQLDatabase(
@@ -173,25 +173,6 @@ class MysqlStore(
             raise
         self._now.inside = False
         self._commit(number)
-
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """One durable commit for all transactions inside, each of which is undone by itself."""
-        with self.transaction():
-            self._now.together = True
-            try:
-                yield
-            finally:
-                self._now.together = False
-
-    @contextlib.contextmanager
-    def _apart(self) -> Iterator[None]:
-        self._now.together = False
-        try:
-            with self._translated(), self._savepoint():
-                yield
-        finally:
-            self._now.together = True
 
     @contextlib.contextmanager
     def _savepoint(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -46,10 +47,40 @@ class Sql(ABC):
     _db: Any
     _dialect: Dialect
     _tables: Tables
+    #: Where this thread is: `inside` of a transaction, or of several `together`.
+    _now: Any
 
     @abstractmethod
     def transaction(self, *, durable: bool = True) -> AbstractContextManager[None]:
         """As in ports.Store."""
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """One durable commit for all transactions inside, each of which is undone by itself."""
+        with self.transaction():
+            self._now.together = True
+            try:
+                yield
+            finally:
+                self._now.together = False
+
+    @contextlib.contextmanager
+    def _apart(self) -> Iterator[None]:
+        """A transaction inside of `together`."""
+        self._now.together = False
+        try:
+            with self._translated(), self._savepoint():
+                yield
+        finally:
+            self._now.together = True
+
+    @abstractmethod
+    def _translated(self) -> AbstractContextManager[None]:
+        """Errors of the database as ours."""
+
+    @abstractmethod
+    def _savepoint(self) -> AbstractContextManager[None]:
+        """A part of a transaction that is undone by itself."""
 
     @abstractmethod
     def _rows(self, sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class SqliteStore(
             StoreUnusable: it is no database, or one of a newer version.
         """
         self.path = path
-        self._now = _Now()
+        self._now: _Now = _Now()
         self._made_before = prepare(path)
         pragmas = {
             "foreign_keys": 1,
@@ -152,24 +153,9 @@ class SqliteStore(
             finally:
                 self._now.inside = False
 
-    @contextlib.contextmanager
-    def together(self) -> Iterator[None]:
-        """One durable commit for all transactions inside, each of which is undone by itself."""
-        with self.transaction():
-            self._now.together = True
-            try:
-                yield
-            finally:
-                self._now.together = False
-
-    @contextlib.contextmanager
-    def _apart(self) -> Iterator[None]:
-        self._now.together = False
-        try:
-            with self._translated(), apart(self._db):
-                yield
-        finally:
-            self._now.together = True
+    def _savepoint(self) -> AbstractContextManager[None]:
+        """A part of a transaction that is undone by itself."""
+        return apart(self._db)
 
     def _check_place(self) -> None:
         """Raise StoreBusy when the file was deleted or another one put in its place: what is written now were lost."""
