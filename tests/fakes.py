@@ -490,6 +490,7 @@ class MemoryStore:
                     pid=start.pid,
                     pid_start=start.pid_start,
                     retry_ms=start.retry_ms,
+                    error=run.error if start.error is None else start.error,
                     started_ms=start.started_ms if run.started_ms is None else run.started_ms,
                 )
         return changed

@@ -282,6 +282,8 @@ class Start:
     pid_start: int | None = None
     #: It pauses until then, and nothing of it runs.
     retry_ms: int | None = None
+    #: Why its attempts failed so far; None leaves what stands there.
+    error: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

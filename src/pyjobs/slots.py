@@ -177,6 +177,7 @@ class Slots:
             job = self._store.job(run.job_id) if run.job_id is not None else None
         flight = self._flight(run, job)
         flight.attempt, flight.attempt_no = attempt, max(1, run.attempt)
+        flight.errors += [run.error] if run.error else []
         now_ms = self._clock.now_ms()
         flight.began -= max(0, now_ms - (run.started_ms or now_ms)) / 1000
         if flight.timeout_s:
@@ -193,6 +194,7 @@ class Slots:
         flight = self._flight(run, job)
         now_ms = self._clock.now_ms()
         flight.attempt_no = max(1, run.attempt)
+        flight.errors += [run.error] if run.error else []
         flight.began -= max(0, now_ms - (run.started_ms or now_ms)) / 1000
         flight.deadline = self._clock.monotonic() + max(0, (run.retry_ms or now_ms) - now_ms) / 1000
         self._occupy(flight)
@@ -447,6 +449,7 @@ class Slots:
                 attempt=flight.attempt_no,
                 started_ms=now_ms,
                 retry_ms=now_ms + round(pause * 1000),
+                error=_storable("; ".join(flight.errors)),
             )
         )
 
@@ -482,7 +485,8 @@ class Slots:
         self.ends.add(end, flight.attempt, whole=spooled.whole)
         self._release(flight)
         level = logging.DEBUG if state is RunState.SUCCESS else logging.WARNING
-        _log.log(level, "run %s of job %s: %s %s", run.exec_id, run.job_name, state.value, end.error)
+        said = end.error if end.error.startswith(state.value) else f"{state.value} {end.error}".rstrip()
+        _log.log(level, "run %s of job %s: %s", run.exec_id, run.job_name, said)
         if state is RunState.SUCCESS:
             _runs.info("%s ended well after %.1f s, run %s", run.job_name, (end.duration_ms or 0) / 1000, run.exec_id)
 

@@ -102,7 +102,7 @@ class Takeover:
             same_boot = _same_boot(run)
             died = "the runner died while it ran" if same_boot else "the machine went down"
             if run.pid is None:
-                died = "the runner died before it was known to be launched" if same_boot else died
+                died = "the runner died, and nobody knows how far it had come" if same_boot else died
             self._slots.ends.lose(run, died)
             return
         _log.info("run %s of job %s goes on: pid %s", run.exec_id, run.job_name, attempt.pid)

@@ -53,6 +53,10 @@ def test_a_run_that_goes_on_over_a_restore_is_taken_over(home: Home) -> None:
     home.wait_for_state(exec_id, "running")
     home.pyjobs("db", "restore", path, "--yes", "--pause-daemon")
     assert home.wait_for_state(exec_id, "failed", "lost")["exit_code"] == 4
+    # The runner that was stopped for it had left by itself: nobody crashed.
+    came = [json.loads(detail) for (detail,) in home.rows("SELECT detail FROM events WHERE kind = 'runner_up'")]
+    assert [detail.get("clean") for detail in came] == [None, True]
+    assert home.rows("SELECT 1 FROM events WHERE kind = 'crashed'") == []
 
 
 def test_a_job_of_the_api_makes_a_real_backup(home: Home) -> None:

@@ -7,6 +7,7 @@ import itertools
 import os
 import re
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -252,6 +253,11 @@ class TestSurroundings:
         # By this name all that belongs to a run is found.
         assert found["PYJOBS_RUN_ID"] == commands.exec_id
 
+    def test_a_folder_for_output_that_somebody_deleted_is_made_again(self, commands: Commands) -> None:
+        shutil.rmtree(commands.home / "data" / "spool")
+        _, out, _ = commands.run("echo here")
+        assert out == "here\n"
+
     def test_nothing_is_inherited(self, tmp_path: Path) -> None:
         left_open = os.open("/dev/null", os.O_RDONLY)
         os.set_inheritable(left_open, True)
@@ -449,7 +455,8 @@ class TestNotStartable:
         for path in (commands.home / "data" / "spool").iterdir():
             path.unlink()
         (commands.home / "data" / "spool").rmdir()
-        with pytest.raises(RunFailed, match="could not be started: No such file"):
+        (commands.home / "data" / "spool").write_text("no folder")
+        with pytest.raises(RunFailed, match="could not be started: Not a directory"):
             commands.start("true")
 
     def test_what_no_process_can_be_given_is_said(self, commands: Commands) -> None:

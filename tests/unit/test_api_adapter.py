@@ -337,3 +337,30 @@ def test_where_the_commit_fails_each_is_asked_again_by_itself(adapter: Adapter, 
     protos = _ask_all(adapter, app, _add(), _add())
     assert [proto.status for proto in protos] == [200, 200]
     assert app.bodies[1:] == [b"body"] * 4
+
+
+def test_an_answer_is_handed_over_though_work_of_the_process_itself_waits_behind_it(
+    adapter: Adapter, app: App, thread: AppThread
+) -> None:
+    proto, began, over = Proto(), threading.Event(), threading.Event()
+
+    def work() -> None:
+        began.set()
+        assert over.wait(5)
+
+    async def ask() -> None:
+        held = threading.Event()
+        app.first = lambda: held.wait(5)
+        asked = asyncio.ensure_future(adapter.__rsgi__(Scope(method="GET"), proto))
+        while app.first is not None:  # noqa: ASYNC110 - what the other thread does has no event here
+            await asyncio.sleep(0.001)
+        thread.submit(work)
+        held.set()
+        await asyncio.wait_for(asked, 5)
+        assert began.wait(5)
+
+    try:
+        asyncio.run(ask())
+    finally:
+        over.set()
+    assert (proto.status, proto.body) == (200, b"hello")

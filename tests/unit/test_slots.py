@@ -579,6 +579,7 @@ class TestRetries:
         assert first.closed
         row = world.row(run)
         assert (row.state, row.attempt, row.pid, row.retry_ms) == (RunState.RUNNING, 1, None, NOW_MS + 60_000)
+        assert row.error == "attempt 1: exit status 3"
         world.step(60)
         row = world.row(run)
         assert (row.attempt, row.pid, row.retry_ms) == (2, world.executor.last.pid, None)
@@ -895,7 +896,9 @@ class TestAdoption:
     def test_one_that_paused_goes_on_when_its_pause_is_over(self, world: World) -> None:
         run = a_run(command="【command】x\n【times】2")
         world.store.claim([claimed(run)], [])
-        start = Start(exec_id=run.exec_id, attempt=1, started_ms=NOW_MS, retry_ms=NOW_MS + 10_000)
+        start = Start(
+            exec_id=run.exec_id, attempt=1, started_ms=NOW_MS, retry_ms=NOW_MS + 10_000, error="attempt 1: it rained"
+        )
         world.store.start_runs([start], "me")
         world.slots.resume(world.row(run))
         world.step(9)
@@ -904,9 +907,10 @@ class TestAdoption:
         launch = world.executor.last.launch
         assert launch is not None
         assert (launch.exec_id, launch.attempt) == (run.exec_id, 2)
-        world.executor.last.end(OK)
+        world.executor.last.end(BAD)
         world.step()
-        assert (world.row(run).state, world.row(run).duration_ms) == (RunState.SUCCESS, 10_000)
+        assert (world.row(run).state, world.row(run).duration_ms) == (RunState.FAILED, 10_000)
+        assert world.row(run).error == "attempt 1: it rained; attempt 2: exit status 3"
 
     def test_it_takes_a_slot(self, make: Make) -> None:
         world = make(limit=1)

@@ -97,7 +97,7 @@ class TestRuns:
         ("owner", "started", "words"),
         [
             (dead(), {}, "lost: the runner died while it ran"),
-            (dead(), {"pid": None}, "lost: the runner died before it was known to be launched"),
+            (dead(), {"pid": None}, "lost: the runner died, and nobody knows how far it had come"),
             ("another-boot/1/2", {}, "lost: the machine went down"),
         ],
     )

@@ -83,6 +83,7 @@ class AppThread:
         self._app: Wsgi
         self._answered: deque[tuple[asyncio.Future[Response], Response]] = deque()
         self._told = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         #: Taken out of the queue already, and not looked at yet.
         self._ahead: deque[_Asked | Callable[[], None] | None] = deque()
         #: None: each request is by itself.
@@ -134,16 +135,19 @@ class AppThread:
             self._built.set()
         while (asked := self._next()) is not None:
             if not isinstance(asked, tuple):
+                self._tell()  # nobody waits for work that is nobody's request
                 _logged(asked)
                 continue
-            environ, _, loop = asked
+            environ = asked[0]
+            self._loop = asked[2]
             self._busy_since = began = time.monotonic()
             if environ["REQUEST_METHOD"] not in _READING:  # it may take long: nobody else waits for it
-                self._tell(loop)
+                self._tell()
             self._answer(asked)
             if self._queue.empty() or len(self._answered) >= _TOGETHER or time.monotonic() - began > _SOON_S:
-                self._tell(loop)
+                self._tell()
             self._busy_since = None
+        self._tell()
         close()
 
     def _next(self) -> _Asked | Callable[[], None] | None:
@@ -186,11 +190,11 @@ class AppThread:
                 environ["wsgi.input"].seek(0)
             return list(map(self._respond, environs))
 
-    def _tell(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _tell(self) -> None:
         """Have the loop hand the answers over. To wake it costs as much as a quick answer: it is told once."""
-        if self._answered and not self._told:
+        if self._answered and not self._told and self._loop is not None:
             self._told = True
-            loop.call_soon_threadsafe(self._hand_over)
+            self._loop.call_soon_threadsafe(self._hand_over)
 
     def _respond(self, environ: dict[str, Any]) -> Response:
         said: list[Any] = []

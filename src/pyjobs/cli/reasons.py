@@ -36,7 +36,7 @@ _PATTERNS = (
     (r"lost: (.+)", r"丢失：{}"),
     (r"attempt (\d+): (.+)", r"第 \1 次尝试：{}"),
     (r"the runner died while it ran", r"执行期间执行进程退出"),
-    (r"the runner died before it was known to be launched", r"执行进程在确认启动之前退出"),
+    (r"the runner died, and nobody knows how far it had come", r"执行进程退出，无法得知执行到了哪一步"),
     (r"the machine went down", r"机器重启或断电"),
     (r"it ended while nobody was there to see how", r"结束时无人在场，结果未知"),
     (r"some of its processes could not be ended", r"部分进程无法终止"),

@@ -122,7 +122,7 @@ class SqliteDump:
             opened.execute("BEGIN IMMEDIATE")
             _carry_jobs(opened)
             _carry_runs(opened)
-            opened.execute("INSERT OR REPLACE INTO main.facts SELECT * FROM later.facts WHERE name GLOB 'backup*'")
+            _carry_presence(opened)
             opened.execute("COMMIT")
             opened.execute("DETACH later")
 
@@ -220,6 +220,18 @@ def _carry_jobs(opened: sqlite3.Connection) -> None:
     opened.executemany(
         "UPDATE main.jobs SET next_fire_at = ?, next_run_time = ?, run_count = max(run_count, ?) WHERE id = ?", later
     )
+
+
+def _carry_presence(opened: sqlite3.Connection) -> None:
+    """When runners came and left since, else the one that was stopped for this would be taken for one that died."""
+    kept = "name = 'runner' OR name GLOB 'backup*'"
+    opened.execute(f"INSERT OR REPLACE INTO main.facts SELECT * FROM later.facts WHERE {kept}")
+    both = "SELECT count(*) FROM {}.sqlite_master WHERE name = 'events'"
+    if all(opened.execute(both.format(schema)).fetchone()[0] for schema in ("main", "later")):
+        opened.execute(
+            "INSERT INTO main.events (at, kind, job_id, detail) SELECT at, kind, job_id, detail FROM later.events"
+            " WHERE job_id IS NULL AND id > (SELECT coalesce(max(id), 0) FROM main.events) ORDER BY id"
+        )
 
 
 def _carry_runs(opened: sqlite3.Connection) -> None:

@@ -73,10 +73,11 @@ class CommandExecutor:
         assert isinstance(spec, CommandSpec)
         env = {**self._environment, **dict(spec.env), **run_variables(launch)}
         try:
-            pid = self._spawn_directly(launch.exec_id, spec, env)
-            if pid is None:
-                argv = self._argv(spec)
-                pid = self._spawn(launch.exec_id, argv[0], argv, env)
+            try:
+                pid = self._launch(launch.exec_id, spec, env)
+            except FileNotFoundError:
+                self._spool.prepare()  # somebody may have deleted its folder
+                pid = self._launch(launch.exec_id, spec, env)
         except (OSError, ValueError) as exc:
             why = exc.strerror if isinstance(exc, OSError) else str(exc)
             raise RunFailed(f"it could not be started: {why}", f"无法启动：{why}") from exc
@@ -84,6 +85,13 @@ class CommandExecutor:
         if start is not None:
             self._launched.note(launch.exec_id, pid, start)
         return ProcessAttempt(launch.exec_id, pid, start, self._exits, child=True)
+
+    def _launch(self, exec_id: str, spec: CommandSpec, env: dict[str, str]) -> int:
+        pid = self._spawn_directly(exec_id, spec, env)
+        if pid is None:
+            argv = self._argv(spec)
+            pid = self._spawn(exec_id, argv[0], argv, env)
+        return pid
 
     def adopt(self, run: Run) -> ProcessAttempt | None:
         """Take over a command that a dead runner started, or what was kept of its end."""

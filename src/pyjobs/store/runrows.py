@@ -122,6 +122,7 @@ class RunRows(Sql):
         """queued -> running, or a new attempt or pid of a running one; answers those that had this owner and state."""
         sql = (
             "UPDATE job_logs SET state = 'running', attempt = ?, pid = ?, pid_start = ?, retry_at = ?,"
+            " error = coalesce(?, error),"
             " started_at = coalesce(started_at, ?), start_time = coalesce(start_time, ?)"
             f" WHERE exec_id = ? AND {ACTIVE} AND owner = ?"
         )
@@ -131,7 +132,18 @@ class RunRows(Sql):
                 s.exec_id
                 for s in starts
                 if execute(
-                    sql, (s.attempt, s.pid, s.pid_start, s.retry_ms, s.started_ms, text(s.started_ms), s.exec_id, owner)
+                    sql,
+                    (
+                        s.attempt,
+                        s.pid,
+                        s.pid_start,
+                        s.retry_ms,
+                        s.error,
+                        s.started_ms,
+                        text(s.started_ms),
+                        s.exec_id,
+                        owner,
+                    ),
                 ).rowcount
             }
 

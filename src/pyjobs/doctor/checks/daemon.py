@@ -67,7 +67,8 @@ def second(facts: Facts) -> Iterator[Finding]:
                 "its lock's file was deleted while it ran, or its supervisor died; `stop` does not reach it",
                 "锁文件在其运行时被删除，或其监护进程已退出，`stop` 无法停止它",
             ),
-            mend=f"kill {pids}",
+            # Its supervisor would start it again.
+            mend=f"kill $(ps -o ppid= -p {','.join(map(str, others))})",
         )
 
 
