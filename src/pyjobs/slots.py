@@ -485,7 +485,7 @@ class Slots:
         self.ends.add(end, flight.attempt, whole=spooled.whole)
         self._release(flight)
         level = logging.DEBUG if state is RunState.SUCCESS else logging.WARNING
-        said = end.error if end.error.startswith(state.value) else f"{state.value} {end.error}".rstrip()
+        said = end.error if end.error.startswith(state.value) else f"{state.value}: {end.error}".rstrip(": ")
         _log.log(level, "run %s of job %s: %s", run.exec_id, run.job_name, said)
         if state is RunState.SUCCESS:
             _runs.info("%s ended well after %.1f s, run %s", run.job_name, (end.duration_ms or 0) / 1000, run.exec_id)

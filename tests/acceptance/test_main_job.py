@@ -98,3 +98,14 @@ def test_a_run_asked_for_while_the_daemon_runs_is_the_daemons_and_its_output_com
     assert "a\n" in done.stdout
     assert "b\n" in done.stdout + done.stderr
     assert home.processes() != []
+
+
+def test_whoever_waits_for_a_run_that_waits_for_a_slot_is_told_so(home: Home) -> None:
+    home.env["MAX_CONCURRENT_JOBS"] = "1"
+    for name in ("long", "short"):
+        home.pyjobs("job", "add", name, "--manual", "--command", "sleep 60" if name == "long" else "true")
+    home.start()
+    home.wait_for_state(home.detach("long"), "running")
+    done = home.try_("run", "short", "--timeout", "4s")
+    assert done.returncode == 7
+    assert "waits: all 1 slots are taken" in done.stderr

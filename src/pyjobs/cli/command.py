@@ -70,6 +70,7 @@ class Command(_InLanguage, TyperCommand):
         """Say what it is for."""
         if self.zh and _lang(ctx) == "zh":
             formatter.write(f"\n  {self.zh}\n")
+            return
         super().format_help_text(ctx, formatter)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:

@@ -19,6 +19,8 @@ from pyjobs.jobs import FINAL, Run, RunState
 __all__ = ["Follower", "exit_code", "follow", "verdict", "watch"]
 
 _POLL_S = 0.05
+#: Whoever waits for a run that waits itself is told so after this.
+_SILENT_S = 1.5
 #: A daemon that restarts is gone for less; whoever makes a run writes its end before it goes.
 _PATIENCE_S = 3.0
 _PIECE = 1 << 16
@@ -119,8 +121,9 @@ def watch(app: App, exec_id: str, follower: Follower | None, timeout_s: float | 
         TimedOut: it has not ended in time; it goes on.
         NobodyThere: no daemon runs, and nobody else makes it.
     """
-    seen = time.monotonic()
+    began = seen = time.monotonic()
     deadline = None if timeout_s is None else seen + timeout_s
+    silent = follower is not None
     while True:
         run = app.service.runs.get(exec_id)
         if follower is not None:
@@ -137,6 +140,9 @@ def watch(app: App, exec_id: str, follower: Follower | None, timeout_s: float | 
                 hint_zh=f"该执行仍在继续，可用 `pyjobs runs follow {exec_id}` 查看",
             )
         now = time.monotonic()
+        if silent and run.state is RunState.QUEUED and now - began > _SILENT_S:
+            app.say("run.waits", exec_id=exec_id, slots=app.settings.max_concurrent_jobs)
+            silent = False
         if not left_alone(app, run):
             seen = now
         elif now - seen > _PATIENCE_S:

@@ -180,6 +180,8 @@ MESSAGES: dict[str, tuple[str, str]] = {
     "job.no_runs": ("`{name}` has not run yet", "`{name}` 尚未执行"),
     "job.all_right": ("every next fire is right", "所有下次执行时间均正确"),
     # runs
+    "run.waits": ("run {exec_id} waits: all {slots} slots are taken, or another run of the job goes first",
+                  "执行 {exec_id} 正在排队：{slots} 个并发名额已用完，或该任务的另一次执行在先"),
     "run.killing": ("asked run {exec_id} of `{name}` to end", "已请求终止 `{name}` 的执行 {exec_id}"),
     "run.kill_later": ("run {exec_id} of `{name}` will be ended when a daemon runs again: nobody is there to do it now",
                        "`{name}` 的执行 {exec_id} 将在守护进程再次运行时终止：目前没有进程可以执行终止"),

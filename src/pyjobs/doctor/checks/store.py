@@ -116,7 +116,7 @@ def backups(facts: Facts) -> Iterator[Finding]:
             severity=Severity.NOTE,
             what=Said("no backup of the store lies beside it", "数据库旁没有任何备份"),
             why=Said("a damaged file can only be put back from a copy", "文件损坏后只能用备份恢复"),
-            mend="pyjobs job add backup --cron '30 3 * * *' --func Backup --arg 14",
+            mend="pyjobs job add store-backup --cron '30 3 * * *' --func Backup --arg 14",
         )
 
 
