@@ -172,14 +172,8 @@ class Slots:
 
     def adopt(self, run: Run, attempt: Attempt) -> None:
         """Go on with a run that a dead runner started; the store says already that it is mine."""
-        job = None
-        with contextlib.suppress(StoreBusy):  # the run is ours by now: a lock must not leave it to nobody
-            job = self._store.job(run.job_id) if run.job_id is not None else None
-        flight = self._flight(run, job)
-        flight.attempt, flight.attempt_no = attempt, max(1, run.attempt)
-        flight.errors += [run.error] if run.error else []
-        now_ms = self._clock.now_ms()
-        flight.began -= max(0, now_ms - (run.started_ms or now_ms)) / 1000
+        flight = self._taken_over(run)
+        flight.attempt = attempt
         if flight.timeout_s:
             # When a later attempt began is not recorded: it has its whole time anew.
             began = flight.began if flight.attempt_no == 1 else self._clock.monotonic()
@@ -190,14 +184,20 @@ class Slots:
 
     def resume(self, run: Run) -> None:
         """Go on with a run whose runner died while it paused between two attempts; the store says that it is mine."""
-        job = self._store.job(run.job_id) if run.job_id is not None else None
-        flight = self._flight(run, job)
-        now_ms = self._clock.now_ms()
+        flight, now_ms = self._taken_over(run), self._clock.now_ms()
+        flight.deadline = self._clock.monotonic() + max(0, (run.retry_ms or now_ms) - now_ms) / 1000
+        self._occupy(flight)
+
+    def _taken_over(self, run: Run) -> Flight:
+        """A flight as far as the dead runner wrote it down."""
+        job = None
+        with contextlib.suppress(StoreBusy):  # the run is ours by now: a lock must not leave it to nobody
+            job = self._store.job(run.job_id) if run.job_id is not None else None
+        flight, now_ms = self._flight(run, job), self._clock.now_ms()
         flight.attempt_no = max(1, run.attempt)
         flight.errors += [run.error] if run.error else []
         flight.began -= max(0, now_ms - (run.started_ms or now_ms)) / 1000
-        flight.deadline = self._clock.monotonic() + max(0, (run.retry_ms or now_ms) - now_ms) / 1000
-        self._occupy(flight)
+        return flight
 
     def _end_as_begun(self, flight: Flight, attempt: Attempt) -> None:
         """A signal ended it while the dead runner did, which may not have got to its strays: go on with that."""

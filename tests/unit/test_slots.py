@@ -919,6 +919,25 @@ class TestAdoption:
         world.step()
         assert world.states(run) == ["queued"]
 
+    def test_a_lock_does_not_leave_one_that_paused_to_nobody(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        job = world.job(command="【command】x\n【times】2")
+        run = a_run(job)
+        world.store.claim([claimed(run)], [])
+        world.store.start_runs([Start(exec_id=run.exec_id, attempt=1, started_ms=NOW_MS, retry_ms=NOW_MS)], "me")
+
+        def locked(_: int) -> Job:
+            raise StoreBusy("locked")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.store, "job", locked)
+            world.slots.resume(world.row(run))
+        world.step()
+        world.executor.last.end(OK)
+        world.step()
+        assert world.states(run) == ["success"]
+
     def test_a_lock_does_not_leave_it_to_nobody(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         job = world.job()
 
