@@ -161,8 +161,10 @@ class AppThread:
         self._answered.extend((waiting, response) for (_, waiting, _), response in zip(batch, responses, strict=True))
 
     def _more(self, asked: _Asked) -> list[_Asked]:
+        """What waits behind a request and can be one commit with it; nothing where it cannot itself."""
         more: list[_Asked] = []
-        while self._joins(asked) and len(more) < _COMMITTED and not self._queue.empty():
+        most = _COMMITTED if self._joins(asked) else 0
+        while len(more) < most and not self._queue.empty():
             further = self._queue.get()
             if not isinstance(further, tuple) or not self._joins(further):
                 self._ahead.append(further)

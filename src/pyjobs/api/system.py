@@ -13,6 +13,7 @@ from pyjobs.api.times import local
 from pyjobs.config import Settings
 from pyjobs.errors import Invalid
 from pyjobs.jobs import JobState
+from pyjobs.masking import MASK
 from pyjobs.ports import JobQuery
 from pyjobs.ports import Page as StorePage
 
@@ -91,7 +92,7 @@ def _masked(about: Any, value: Any) -> Any:
     if about.name == "database_url":
         return database_url.shown(value)
     if about.metadata.get("secret"):
-        return dict.fromkeys(value, "***") if isinstance(value, dict) else ("***" if value else "")
+        return dict.fromkeys(value, MASK) if isinstance(value, dict) else (MASK if value else "")
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 

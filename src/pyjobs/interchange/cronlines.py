@@ -12,7 +12,7 @@ from pyjobs.cronexpr import Field, read
 from pyjobs.errors import PyjobsError
 from pyjobs.jobs import AllowMode, Job, JobState, TriggerType
 
-__all__ = ["CannotSay", "command_of", "cron_of", "crontab_of", "folder_of", "losses"]
+__all__ = ["CannotSay", "command_of", "cron_of", "crontab_of", "folder_of", "losses", "spec_of"]
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 #: Of a command in a crontab.
@@ -71,18 +71,24 @@ def command_of(job: Job, home: Path) -> str:
     Raises:
         CannotSay: it is no command.
     """
-    try:
-        spec = commandtext.parse(job.mode, job.command, lenient=True)
-    except (PyjobsError, KeyError) as exc:
-        raise CannotSay(str(exc)) from exc
-    if not isinstance(spec, CommandSpec):
-        raise CannotSay(f"it is no command, but {job.mode}")
+    spec = spec_of(job)
     folder = folder_of(spec, home)
     return "".join([
         *(f"export {name}={shlex.quote(value)}; " for name, value in spec.env),
         f"cd {folder if folder == '~' else shlex.quote(folder)} || exit; ",
         _limited(spec, job),
     ])  # fmt: skip
+
+
+def spec_of(job: Job) -> CommandSpec:
+    """What a command job does. Raises CannotSay: it is no command."""
+    try:
+        spec = commandtext.parse(job.mode, job.command, lenient=True)
+    except (PyjobsError, KeyError) as exc:
+        raise CannotSay(str(exc)) from exc
+    if not isinstance(spec, CommandSpec):
+        raise CannotSay(f"it is no command, but {job.mode}")
+    return spec
 
 
 def folder_of(spec: CommandSpec, home: Path) -> str:

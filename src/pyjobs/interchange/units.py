@@ -7,12 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pyjobs import commandtext
 from pyjobs.clock import from_ms
-from pyjobs.commandtext import CommandSpec
 from pyjobs.cronexpr import Expression, Field, read
 from pyjobs.errors import PyjobsError
-from pyjobs.interchange.cronlines import CannotSay, folder_of, losses
+from pyjobs.interchange.cronlines import CannotSay, folder_of, losses, spec_of
 from pyjobs.jobs import Job, JobState, Misfire, TriggerType
 
 __all__ = ["Units", "unit_name", "units_of"]
@@ -41,12 +39,7 @@ def units_of(job: Job, zone: str, home: Path, timeout_s: int) -> Units:
     Raises:
         CannotSay: it is no command, or due at times that systemd cannot say.
     """
-    try:
-        spec = commandtext.parse(job.mode, job.command, lenient=True)
-    except (PyjobsError, KeyError) as exc:
-        raise CannotSay(str(exc)) from exc
-    if not isinstance(spec, CommandSpec):
-        raise CannotSay(f"it is no command, but {job.mode}")
+    spec = spec_of(job)
     timer = list(_when(job, zone))
     name = unit_name(job)
     seconds = next((s for s in (spec.timeout, job.timeout_s) if s is not None), timeout_s)
